@@ -1,0 +1,209 @@
+"""Moves rows from the ring into the segments of a backend.
+
+- Rows of a stream arrive in the order in which they were handed over.
+- A row is written once, also after a failed or a short write: the segment's length says what is there.
+- A failing disk is tried again until it works; nothing is dropped before a stream has failed for
+  `GIVE_UP` seconds while others could be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ml_dash.backends.base import Backend, SegmentGoneError
+from ml_dash.buffer.ring import Piece, Ring, Slot
+from ml_dash.buffer.stream import Stream
+
+if TYPE_CHECKING:
+    from ml_dash.buffer.guard import Guard
+
+GIVE_UP = 10.0
+_KEEP_FREE = 8
+
+Waiting = dict[Stream, list[tuple[int, memoryview]]]
+
+
+class Drainer:
+    """Drains one ring. One thread at a time may call `drain`."""
+
+    def __init__(
+        self,
+        ring: Ring,
+        backend: Backend,
+        writer: str,
+        guard: Guard,
+        streams: Mapping[str, Stream],
+        lose: Callable[[str, str, int], None],
+        gone: Callable[[], None],
+    ) -> None:
+        self.ring = ring
+        self.backend = backend
+        self.writer = writer
+        self.slots: list[Slot] = []
+        self.owners: dict[int, Stream] = {}
+        self.written = 0
+        self.error: OSError | None = None
+        self.failed = False  # whether the last drain left something
+        self.touched: set[str] = set()
+        self._guard = guard
+        self._streams = streams
+        self._lose = lose
+        self._gone = gone
+
+    def drain(self) -> int:
+        """Write what the ring holds now; how many bytes went out. Never raises `OSError`."""
+        before = self.written
+        waiting: Waiting = {}
+        with self._guard:
+            end = self.ring.head
+            slots = [(slot, slot.sealed, self.ring.content(slot)) for slot in self.slots]
+        for piece in self.ring.records(end):
+            self._add(waiting, self._streams[piece.path], piece)
+        for slot, _, piece in slots:
+            self._add(waiting, self.owners[slot.number], piece)
+        self.failed = failed = self._write(waiting)
+        waiting.clear()  # gives up the views, so that the ring can be closed
+        with self._guard:
+            if not failed:
+                self.ring.drained(end)
+            for slot, sealed, piece in slots:
+                stream = self.owners[slot.number]
+                done = stream.written >= stream.place(piece.segment, piece.end)
+                if sealed and done:
+                    self.slots.remove(slot)
+                    self.ring.give_back(slot)
+                elif done and self.ring.free_slots < _KEEP_FREE:
+                    self._take_from_idle(stream, slot, len(piece.data))
+        return self.written - before
+
+    def lend(self, stream: Stream) -> bool:
+        """Give a busy stream a slot, if there is one. Under the guard."""
+        slot = self.ring.lend(stream.name, stream.segment, stream.offset)
+        if slot is None:
+            return False
+        self.owners[slot.number] = stream
+        self.slots.append(slot)
+        stream.slot = slot
+        stream.quiet = -1
+        stream.write = slot.map.write
+        return True
+
+    def seal(self, stream: Stream) -> None:
+        """Take a stream's slot away. Under the guard. Doing it twice does no harm."""
+        slot = stream.slot
+        if slot is not None:
+            slot.map.close()
+            stream.write = stream.retry
+            stream.offset = self.ring.content(slot).end
+            slot.sealed = True
+            stream.slot = None
+
+    def pending(self) -> int:
+        """Bytes of rows that are in the ring only."""
+        with self._guard:
+            total = 0
+            slots = [self.ring.content(slot) for slot in self.slots]
+            for piece in [*self.ring.records(), *slots]:
+                stream = self._streams[piece.path]
+                end = stream.place(piece.segment, piece.end)
+                total += max(0, min(len(piece.data), end - stream.written))
+            return total
+
+    def _take_from_idle(self, stream: Stream, slot: Slot, held: int) -> None:
+        """When slots run short, streams that wrote nothing since the last drain give theirs up."""
+        if stream.slot is slot and stream.quiet == held:
+            self.seal(stream)
+            stream.recent = 0
+        stream.quiet = held
+
+    def _add(self, waiting: Waiting, stream: Stream, piece: Piece) -> None:
+        start = stream.place(piece.segment, piece.offset)
+        data = piece.data
+        if start < stream.written:  # a former attempt got that far
+            data = data[stream.written - start :]
+            start = stream.written
+        if len(data):
+            waiting.setdefault(stream, []).append((start, data))
+
+    def _write(self, waiting: Waiting) -> bool:
+        """Write all streams; whether one failed."""
+        failed: list[Stream] = []
+        removed = False
+        for stream, pieces in waiting.items():
+            pieces.sort(key=_start)
+            try:
+                self._append(stream, pieces)
+                stream.failing_since = None
+            except SegmentGoneError:
+                failed.append(stream)
+                removed = True
+            except OSError as error:
+                failed.append(stream)
+                self._note_failure(stream, error)
+        if removed:
+            self._begin_again()
+        elif not failed:
+            self.error = None
+        elif len(failed) < len(waiting):
+            self._give_up_on_stuck(failed, waiting)
+        return bool(failed)
+
+    def _append(self, stream: Stream, pieces: list[tuple[int, memoryview]]) -> None:
+        segment = stream.segment_path(self.writer)
+        views = [data for _, data in pieces]
+        self.backend.append(segment, stream.written - stream.starts[-1], views)
+        size = sum(map(len, views))
+        end = pieces[-1][0] + len(views[-1])
+        # An interrupt may have left a gap between the producer's counts; the segment has none.
+        stream.starts[-1] += end - stream.written - size
+        stream.written = end
+        stream.rows += sum(bytes(view).count(b"\n") for view in views)
+        self.written += size
+        self.touched.add(segment)
+
+    def _note_failure(self, stream: Stream, error: OSError) -> None:
+        self.error = error
+        now = time.monotonic()
+        stream.failing_since = stream.failing_since or now
+        with contextlib.suppress(OSError):
+            size = self.backend.size(stream.segment_path(self.writer))
+            arrived = stream.starts[-1] + size - stream.written
+            if arrived > 0:
+                stream.written += arrived
+                self.written += arrived
+
+    def _begin_again(self) -> None:
+        """Segments were removed from outside: count what they held, go on in new ones."""
+        for stream in list(self._streams.values()):
+            if not stream.rows or self.backend.size(stream.segment_path(self.writer)):
+                continue
+            reason = "its segment was removed while the run was written"
+            self._lose(stream.name, reason, stream.rows)
+            with self._guard:
+                self.seal(stream)
+                ahead = stream.place(stream.segment, stream.offset) - stream.written
+                stream.starts.append(stream.written)
+                stream.segment += 1
+                stream.offset = ahead
+                stream.rows = 0
+        self._gone()
+
+    def _give_up_on_stuck(self, failed: list[Stream], waiting: Waiting) -> None:
+        """A stream that cannot be written while others can must not fill the ring for all."""
+        now = time.monotonic()
+        for stream in failed:
+            if stream.failing_since is not None and now - stream.failing_since > GIVE_UP:
+                pieces = waiting[stream]
+                rows = sum(bytes(data).count(b"\n") for _, data in pieces)
+                self._lose(stream.name, f"could not be written: {self.error}", rows)
+                end = pieces[-1][0] + len(pieces[-1][1])
+                stream.starts[-1] += end - stream.written
+                stream.written = end
+                stream.failing_since = None
+
+
+def _start(piece: tuple[int, memoryview]) -> int:
+    return piece[0]

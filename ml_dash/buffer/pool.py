@@ -1,0 +1,247 @@
+"""Worker threads for what takes time: encoding images, hashing and writing files.
+
+- Jobs of one key (a file's path) run in the order of their calls, one at a time; others at once.
+- Bytes in flight are bounded: a caller over the bound waits until a worker has finished something.
+- A job that fails for want of disk is tried again until it works or the pool closes; one that fails
+  for another reason is counted as lost. Neither is raised to the one who submitted it.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from ml_dash.buffer.guard import Guard
+
+Job = Callable[[], None]
+Lose = Callable[[str], None]
+
+TRANSIENT = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "ESTALE", "EMFILE", "ENFILE", "ENOMEM")
+    if hasattr(errno, name)
+)
+"""Errors of a failing world, which may pass; others are about this one file."""
+
+_RETRY = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """A job waiting for its key; one without a job is a caller that wants the key to itself."""
+
+    key: str
+    size: int
+    job: Job | None
+    granted: SimpleQueue[None] | None = None
+    abandoned: bool = False
+    number: int = 0
+
+
+class Pool:
+    """A few threads, started when the first job comes.
+
+    Args:
+        threads: how many.
+        limit: bytes in flight beyond which `submit` waits.
+        lose: called with the reason when a job is given up.
+        patience: seconds that a caller still may wait, shared by all callers of one outage.
+    """
+
+    def __init__(self, threads: int, limit: int, lose: Lose, patience: Callable[[], float]) -> None:
+        self.threads = threads
+        self.limit = limit
+        self._lose = lose
+        self._patience = patience
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """Forget the jobs, which are the parent's, and the threads, which are not here."""
+        self._guard = Guard()
+        self._queue: SimpleQueue[_Turn | None] = SimpleQueue()
+        self._turns: dict[str, deque[_Turn]] = {}
+        self._started: list[threading.Thread] = []
+        self._waiters: set[SimpleQueue[None]] = set()
+        self._closing: float | None = None
+        self._active: set[int] = set()
+        self._last = 0
+        self.in_flight = 0
+        self.error: OSError | None = None
+
+    def submit(self, key: str, size: int, job: Job) -> bool:
+        """Queue a job; false when an outage lasts too long and it was refused."""
+        turn = _Turn(key, size, job)
+        while not self._admit(turn):
+            if not self._wait_for_progress():
+                self._lose(f"the queue of files is full: {self.error}")
+                return False
+        return True
+
+    @contextmanager
+    def exclusive(self, key: str) -> Iterator[None]:
+        """The caller's own turn at `key`, after all jobs of it that were submitted before."""
+        turn = _Turn(key, 0, None, SimpleQueue())
+        try:
+            with self._guard:
+                self._line_up(turn)
+            assert turn.granted is not None
+            turn.granted.get()
+            yield
+        finally:
+            with self._guard:
+                waiting = self._turns.get(key)
+                if waiting is not None and waiting and waiting[0] is turn:
+                    self._next(key)
+                else:
+                    turn.abandoned = True
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until every job submitted so far is done; whether it is."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ticket: SimpleQueue[None] = SimpleQueue()
+        with self._guard:
+            self._waiters.add(ticket)
+            last = self._last
+        try:
+            while self._unfinished_until(last):
+                left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
+                if left <= 0 or (self.error is not None and self._patience() <= 0):
+                    return False
+                try:
+                    ticket.get(timeout=left)
+                except Empty:
+                    continue
+            return True
+        finally:
+            with self._guard:
+                self._waiters.discard(ticket)
+
+    def close(self, timeout: float) -> None:
+        """Finish the jobs, for `timeout` seconds at most, and end the threads.
+
+        What is not done by then is given up and counted.
+        """
+        self._closing = time.monotonic() + timeout
+        self.wait(timeout)
+        self._closing = time.monotonic()
+        for _ in self._started:
+            self._queue.put(None)
+        for thread in self._started:
+            thread.join(1.0)
+        with self._guard:
+            left = len(self._active)
+            self._active.clear()
+        for _ in range(left):
+            self._lose(f"not finished when the run was closed: {self.error or 'time ran out'}")
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs are not done."""
+        return len(self._active)
+
+    def _unfinished_until(self, number: int) -> bool:
+        with self._guard:
+            return any(active <= number for active in self._active)
+
+    def _admit(self, turn: _Turn) -> bool:
+        with self._guard:
+            if self.in_flight and self.in_flight + turn.size > self.limit:
+                return False
+            self.in_flight += turn.size
+            self._last += 1
+            turn.number = self._last
+            self._active.add(turn.number)
+            if len(self._started) < self.threads:
+                self._start()
+            self._line_up(turn)
+            return True
+
+    def _line_up(self, turn: _Turn) -> None:
+        waiting = self._turns.get(turn.key)
+        if waiting is None:
+            self._turns[turn.key] = deque((turn,))
+            self._grant(turn)
+        else:
+            waiting.append(turn)
+
+    def _grant(self, turn: _Turn) -> None:
+        if turn.granted is None:
+            self._queue.put(turn)
+        elif turn.abandoned:
+            self._next(turn.key)
+        else:
+            turn.granted.put(None)
+
+    def _next(self, key: str) -> None:
+        waiting = self._turns[key]
+        waiting.popleft()
+        if waiting:
+            self._grant(waiting[0])
+        else:
+            del self._turns[key]
+
+    def _start(self) -> None:
+        name = f"ml-dash-files-{len(self._started)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is shutting down: `close` runs what is left
+            return
+        self._started.append(thread)
+
+    def _wait_for_progress(self) -> bool:
+        ticket: SimpleQueue[None] = SimpleQueue()
+        with self._guard:
+            self._waiters.add(ticket)
+        try:
+            ticket.get(timeout=0.5)
+        except Empty:
+            return self.error is None or self._patience() > 0
+        finally:
+            with self._guard:
+                self._waiters.discard(ticket)
+        return True
+
+    def _work(self) -> None:
+        while (turn := self._queue.get()) is not None:
+            self._run(turn)
+
+    def _run(self, turn: _Turn) -> None:
+        assert turn.job is not None
+        try:
+            self._attempt(turn.job)
+        finally:
+            turn.job = None  # frees the frame before the next one is taken
+            with self._guard:
+                self.in_flight -= turn.size
+                self._active.discard(turn.number)
+                self._next(turn.key)
+                waiters = list(self._waiters)
+            for ticket in waiters:
+                ticket.put(None)
+
+    def _attempt(self, job: Job) -> None:
+        for attempt in range(1 << 30):
+            try:
+                job()
+            except OSError as error:
+                if error.errno not in TRANSIENT or self._out_of_time():
+                    self._lose(str(error))
+                    return
+                self.error = error
+                time.sleep(_RETRY[min(attempt, len(_RETRY) - 1)])
+            except Exception as error:  # noqa: BLE001 - an encoder may raise anything; training goes on
+                self._lose(f"{type(error).__name__}: {error}")
+                return
+            else:
+                self.error = None
+                return
+
+    def _out_of_time(self) -> bool:
+        return self._closing is not None and time.monotonic() >= self._closing

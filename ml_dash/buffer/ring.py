@@ -1,0 +1,335 @@
+"""The memory that rows are handed over in, which outlives the process.
+
+A ring is one preallocated file of fixed size, mapped into memory. What has been copied into it is in
+the page cache: it survives SIGKILL of the process, and costs its caller no system call.
+
+    header   one block: the magic, the cell `tail`, and who writes (JSON)
+    common   a circular log of records, for streams that write little, and for long rows
+    slots    blocks of `SLOT` bytes, each lent to one busy stream
+
+**A slot** has a map of its own. Appending to it is one call into C, `mmap.write`, which copies the
+line and moves its position, or raises ValueError when the line does not fit or the map was closed.
+It is atomic towards other threads, forks and signals without a lock. Lines hold no NUL byte and a
+free slot holds nothing else, so its content ends at the first NUL: there is no count that could
+disagree with it.
+
+**A record** of the common log is written under the buffer's lock: payload first, the magic number
+that makes it valid last. The magic includes its position, so what an earlier lap left is not valid.
+
+Slot and record both say at which offset of which segment their bytes belong. From that, and from how
+long the segment is, anyone can tell after a crash which rows had already been written.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAGIC = b"MLDRING1"
+BLOCK = 65536  # a multiple of every system's allocation granularity
+COMMON = 18 * 1024 * 1024  # holds the longest row, from any position once it has been drained
+SLOT = 262144
+SLOTS = 54
+SIZE = BLOCK + COMMON + SLOT * SLOTS
+
+_TAIL = 1  # index of the cell `tail` among the file's 64-bit words
+_IDENTITY = 4096  # where the identity begins: its length, then JSON
+
+_RECORD = struct.Struct("@QIIQQ")  # data length, path length, segment number, offset, magic
+_SLOT_HEAD = struct.Struct("@QIIQ")  # offset, path length, segment number, serial
+_SLOT_MAGIC = 0x4D4C44534C4F5431
+_RECORD_MAGIC = 0x4D4C44524543_0001
+_ZEROS = bytes(SLOT)
+# All pages at once: a fault for each of them would be half of what a row costs.
+_FLAGS = getattr(mmap, "MAP_SHARED", 0) | getattr(mmap, "MAP_POPULATE", 0)
+MAX_PATH = 2048
+"""The longest stream path in bytes that a slot's head has room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Whole lines that belong at `offset` of segment number `segment` of the stream `path`."""
+
+    path: str
+    segment: int
+    offset: int
+    data: memoryview
+
+    @property
+    def end(self) -> int:
+        """The offset behind the last byte."""
+        return self.offset + len(self.data)
+
+
+class Slot:
+    """A block of the ring, while it is lent to a stream."""
+
+    __slots__ = ("base", "map", "number", "path", "sealed", "segment", "start")
+
+    def __init__(self, number: int, map_: mmap.mmap, piece: Piece, start: int) -> None:
+        self.number = number
+        self.map = map_
+        self.path = piece.path
+        self.segment = piece.segment
+        self.base = piece.offset
+        self.start = start  # where in the ring's file the lines begin
+        self.sealed = False
+
+    def seal(self) -> None:
+        """Let nobody write here any more; a writer that comes late gets a ValueError."""
+        self.map.close()
+        self.sealed = True
+
+
+class Ring:
+    """The ring of one process and one run.
+
+    Not safe for threads by itself: the buffer's lock guards everything but writing into slots.
+
+    Args:
+        path: where the file is made; `None` keeps the ring out of the run's folder, so that rows
+            in it die with the process.
+        identity: who writes here, for the one who finds the file after a crash.
+
+    Raises:
+        OSError: the file could not be made, for example because the disk is full.
+    """
+
+    def __init__(self, path: Path | None, identity: Mapping[str, Any]) -> None:
+        self.path = path
+        self._file = _make(path)
+        try:
+            self.map = mmap.mmap(self._file, SIZE)
+        except (OSError, ValueError):
+            os.close(self._file)
+            if path is not None:
+                path.with_suffix(".tmp").unlink(missing_ok=True)
+            raise
+        self.view = memoryview(self.map)
+        self._cells = self.view.cast("Q")
+        self.head = 0
+        self.tail = 0
+        self._free = list(range(SLOTS - 1, -1, -1))  # the lowest first, again and again
+        self._write_identity(identity)
+        if path is not None:
+            path.with_suffix(".tmp").rename(path)
+
+    def _write_identity(self, identity: Mapping[str, Any]) -> None:
+        text = json.dumps(dict(identity)).encode()
+        self.view[_IDENTITY : _IDENTITY + 8] = len(text).to_bytes(8, sys.byteorder)
+        self.view[_IDENTITY + 8 : _IDENTITY + 8 + len(text)] = text
+        self.view[0:8] = MAGIC
+
+    def put(self, path: bytes, segment: int, offset: int, line: bytes) -> bool:
+        """Copy a line into the common log; false when there is no room until it is drained."""
+        length = _aligned(_RECORD.size + len(path) + len(line))
+        at = self.head % COMMON
+        if at and self.head == self.tail:
+            self.head += COMMON - at  # all is drained: begin at the front, where pages are warm
+            self._set_tail(self.head)
+            at = 0
+        skip = COMMON - at if at + length > COMMON else 0
+        if self.head + skip + length - self.tail > COMMON:
+            return False
+        self.head += skip
+        start = BLOCK + self.head % COMMON
+        text = start + _RECORD.size
+        self.map[text : text + len(path)] = path
+        self.map[text + len(path) : text + len(path) + len(line)] = line
+        # The magic is the last field: a record is valid when all of it is there.
+        magic = _RECORD_MAGIC ^ (self.head << 16)
+        _RECORD.pack_into(
+            self.map, start, len(line), len(path), segment, offset, magic & 0xFFFFFFFFFFFFFFFF
+        )
+        self.head += length
+        return True
+
+    def records(self, end: int | None = None) -> Iterator[Piece]:
+        """The records between tail and head (or `end`)."""
+        return read_records(self.view, self.tail, self.head if end is None else end)
+
+    def drained(self, position: int) -> None:
+        """Everything of the common log before `position` is in segments."""
+        self._set_tail(position)
+
+    def _set_tail(self, position: int) -> None:
+        self.tail = position
+        self._cells[_TAIL] = position
+
+    @property
+    def fill(self) -> float:
+        """How full the fuller part is, from 0 to 1."""
+        return max((self.head - self.tail) / COMMON, 1 - len(self._free) / SLOTS)
+
+    @property
+    def free_slots(self) -> int:
+        """How many slots could be lent."""
+        return len(self._free)
+
+    def lend(self, path: str, segment: int, offset: int) -> Slot | None:
+        """Lend a slot to a stream whose next byte is at `offset`; `None` when all are lent."""
+        raw = path.encode()
+        if not self._free or len(raw) > MAX_PATH:
+            return None
+        number = self._free[-1]
+        at = BLOCK + COMMON + number * SLOT
+        try:
+            own = mmap.mmap(self._file, SLOT, flags=_FLAGS, offset=at)
+        except OSError:
+            return None  # out of descriptors: the common log needs none
+        begin = _aligned(8 + _SLOT_HEAD.size + len(raw))
+        _SLOT_HEAD.pack_into(self.map, at + 8, offset, len(raw), segment, 0)
+        self.map[at + 8 + _SLOT_HEAD.size : at + 8 + _SLOT_HEAD.size + len(raw)] = raw
+        self._cells[at // 8] = _SLOT_MAGIC
+        own.seek(begin)
+        slot = Slot(number, own, Piece(path, segment, offset, self.view[:0]), at + begin)
+        self._free.pop()
+        return slot
+
+    def room(self, slot: Slot) -> int:
+        """How many bytes of lines an empty `slot` takes."""
+        return BLOCK + COMMON + (slot.number + 1) * SLOT - slot.start
+
+    def content(self, slot: Slot) -> Piece:
+        """The whole lines that `slot` holds by now."""
+        end = BLOCK + COMMON + (slot.number + 1) * SLOT
+        if not slot.sealed:
+            try:
+                end = BLOCK + COMMON + slot.number * SLOT + slot.map.tell()
+            except ValueError:
+                pass  # closed, but not yet marked: an interrupt came in between
+        used = _used(self.map, slot.start, end)
+        return Piece(slot.path, slot.segment, slot.base, self.view[slot.start : slot.start + used])
+
+    def give_back(self, slot: Slot) -> None:
+        """Free a sealed slot whose lines are all in their segment."""
+        at = BLOCK + COMMON + slot.number * SLOT
+        used = self.map.find(b"\0", slot.start, at + SLOT)
+        end = at + SLOT if used < 0 else used
+        self._cells[at // 8] = 0  # first, so that a half-wiped slot is never read
+        self.view[slot.start : end] = _ZEROS[: end - slot.start]
+        self._free.append(slot.number)
+
+    def close(self, *, remove: bool) -> None:
+        """Let go of the memory, and `remove` the file unless rows in it are still to be saved."""
+        try:
+            self._cells.release()
+            self.view.release()
+            self.map.close()
+        except BufferError:
+            pass  # a piece is still being looked at (by a thread lost in a fork, for example)
+        os.close(self._file)  # which gives up the lock, too
+        if remove and self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def read_identity(data: mmap.mmap | memoryview) -> dict[str, Any] | None:
+    """Who wrote a ring; `None` when it was never finished."""
+    if len(data) != SIZE or bytes(data[0:8]) != MAGIC:
+        return None
+    length = int.from_bytes(data[_IDENTITY : _IDENTITY + 8], sys.byteorder)
+    identity = json.loads(bytes(data[_IDENTITY + 8 : _IDENTITY + 8 + length]))
+    return identity if isinstance(identity, dict) else None
+
+
+def read_tail(view: memoryview) -> int:
+    """The position up to which the common log of a left-over ring was drained."""
+    return int(view.cast("Q")[_TAIL])
+
+
+def read_records(view: memoryview, position: int, end: int | None = None) -> Iterator[Piece]:
+    """The valid records from `position` on, to `end` or to the first place that holds none."""
+    while end is None or position < end:
+        found = _record_at(view, position)
+        if found is None and position % COMMON:
+            position += COMMON - position % COMMON  # the rest of the lap may have been too short
+            if end is not None and position >= end:
+                return
+            found = _record_at(view, position)
+        if found is None:
+            return
+        piece, length = found
+        yield piece
+        position += length
+
+
+def _record_at(view: memoryview, position: int) -> tuple[Piece, int] | None:
+    start = BLOCK + position % COMMON
+    limit = BLOCK + COMMON
+    if start + _RECORD.size > limit:
+        return None
+    size, path_size, segment, offset, magic = _RECORD.unpack_from(view, start)
+    if magic != (_RECORD_MAGIC ^ (position << 16)) & 0xFFFFFFFFFFFFFFFF:
+        return None
+    text = start + _RECORD.size
+    body = text + path_size
+    piece = Piece(bytes(view[text:body]).decode(), segment, offset, view[body : body + size])
+    return piece, _aligned(_RECORD.size + path_size + size)
+
+
+def read_slots(map_: mmap.mmap, view: memoryview) -> Iterator[Piece]:
+    """What the lent slots of a left-over ring hold."""
+    cells = view.cast("Q")
+    for number in range(SLOTS):
+        at = BLOCK + COMMON + number * SLOT
+        if cells[at // 8] != _SLOT_MAGIC:
+            continue
+        offset, path_size, segment, _ = _SLOT_HEAD.unpack_from(view, at + 8)
+        text = at + 8 + _SLOT_HEAD.size
+        start = at + _aligned(8 + _SLOT_HEAD.size + path_size)
+        used = _used(map_, start, at + SLOT)
+        path = bytes(view[text : text + path_size]).decode()
+        yield Piece(path, segment, offset, view[start : start + used])
+    cells.release()
+
+
+def _used(map_: mmap.mmap, start: int, end: int) -> int:
+    """The length of the whole lines between `start` and the first NUL, or `end`."""
+    stop = map_.find(b"\0", start, end)
+    newline = map_.rfind(b"\n", start, end if stop < 0 else stop)
+    return 0 if newline < 0 else newline + 1 - start
+
+
+def _aligned(length: int) -> int:
+    return (length + 7) & ~7
+
+
+def _make(path: Path | None) -> int:
+    """An empty file of `SIZE` bytes that has its place on the disk, so that no write can fail."""
+    if path is None:
+        return _make_anonymous()
+    temporary = path.with_suffix(".tmp")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    file = os.open(temporary, flags, 0o600)
+    try:
+        os.posix_fallocate(file, 0, SIZE)
+        import fcntl
+
+        # Held for as long as the process lives: by this the living are told from the dead.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        temporary.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def _make_anonymous() -> int:
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("ml-dash-ring", os.MFD_CLOEXEC)
+    else:
+        file, name = tempfile.mkstemp(prefix="ml-dash-ring-")
+        try:
+            Path(name).unlink()
+        except OSError:
+            pass  # Windows keeps a file that is open; it is a temporary one
+    os.truncate(file, SIZE)
+    return file

@@ -1,0 +1,152 @@
+"""How a process ends, and what is done about the runs that are still open then.
+
+| the process ends by | what happens |
+|---|---|
+| its last line, `sys.exit` | open runs are completed, after everything is written |
+| an unhandled exception | they are failed, with the exception's text |
+| Ctrl-C | they are cancelled; a second one ends the waiting |
+| SIGTERM | they are cancelled and written; then the signal takes its course |
+| SIGKILL, a crash | nothing can be done, and need not: rows are in the ring file |
+
+A SIGTERM handler of the program's own is left alone, as is any handler not on the main thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Protocol
+
+from ml_dash.buffer import guard
+
+
+class Ending(Protocol):
+    """What an open run must be able to do when its process ends."""
+
+    def end(self, status: str, error: str | None = None) -> None:
+        """Write everything and close."""
+
+
+_open: list[Ending] = []
+_verdict: tuple[str, str | None] = ("COMPLETED", None)
+_installed = False
+_finalizer_pid: int | None = None
+_previous_hook: Callable[..., Any] | None = None
+
+
+def watch(run: Ending) -> None:
+    """See to it that `run` is ended when the process is."""
+    _install()
+    if run not in _open:
+        _open.append(run)
+    _catch_sigterm()
+    _finalize_in_children()
+
+
+def unwatch(run: Ending) -> None:
+    """`run` has ended by itself."""
+    if run in _open:
+        _open.remove(run)
+    if not _open:
+        _release_sigterm()
+
+
+def describe(error: BaseException) -> str:
+    """An exception as it is kept with a run: its type, its text and where it was raised."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    return text if len(text) <= 20_000 else text[:4_000] + "\n…\n" + text[-16_000:]
+
+
+def end_all(status: str, error: str | None = None) -> None:
+    """End every open run, the last one started first."""
+    for run in list(reversed(_open)):
+        run.end(status, error)
+        unwatch(run)
+
+
+def reset_after_fork() -> None:
+    """In a forked child: its own end is decided by itself. Open runs stay watched."""
+    global _verdict, _finalizer_pid
+    _verdict = ("COMPLETED", None)
+    _finalizer_pid = None
+
+
+def _install() -> None:
+    global _installed, _previous_hook
+    if not _installed:
+        _installed = True
+        atexit.register(_at_exit)
+        _previous_hook = sys.excepthook
+        sys.excepthook = _on_exception
+
+
+def _at_exit() -> None:
+    try:
+        end_all(*_verdict)
+    except KeyboardInterrupt:
+        pass  # the run has said what finishes it
+
+
+def _on_exception(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    global _verdict
+    if issubclass(kind, KeyboardInterrupt):
+        _verdict = ("CANCELLED", None)
+    else:
+        _verdict = ("FAILED", describe(error))
+    (_previous_hook or sys.__excepthook__)(kind, error, trace)
+
+
+def _catch_sigterm() -> None:
+    if threading.current_thread() is threading.main_thread():
+        try:
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, _on_sigterm)
+        except ValueError:
+            pass  # a subinterpreter, where signals cannot be set
+
+
+def _release_sigterm() -> None:
+    if threading.current_thread() is threading.main_thread():
+        try:
+            if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        except ValueError:
+            pass
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    guard.run_or_defer(_terminate)
+
+
+def _terminate() -> None:
+    try:
+        end_all("CANCELLED")
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _finalize_in_children() -> None:
+    """Children of multiprocessing leave by `os._exit`; only its own finalizers run there."""
+    global _finalizer_pid
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is None or multiprocessing.parent_process() is None:
+        return
+    if _finalizer_pid != os.getpid():
+        _finalizer_pid = os.getpid()
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _at_exit, exitpriority=0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset_after_fork)

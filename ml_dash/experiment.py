@@ -1,0 +1,274 @@
+"""The front door: puts prefix, settings, backend, buffer and handles together.
+
+This module alone knows what is plugged into what; no handle knows the experiment.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ml_dash.backends import Backend, LocalBackend
+from ml_dash.buffer import Buffer, FlushReport
+from ml_dash.errors import ClosedError, NotStartedError
+from ml_dash.files import Files
+from ml_dash.log import Logs
+from ml_dash.metrics import Metrics
+from ml_dash.names import check_prefix, default_prefix, prefix_folder
+from ml_dash.params import Params
+from ml_dash.rows import jsonable
+from ml_dash.run import Run, remember
+from ml_dash.settings import Settings, load
+from ml_dash.track import Tracks
+
+if TYPE_CHECKING:
+    from ml_dash.recorder import Recorder
+
+HANDLES = ("files", "log", "logs", "metrics", "params", "track", "tracks")
+
+
+class Experiment:
+    """One experiment: what you record goes into its run.
+
+        with Experiment("robotics/arm").run as experiment:
+            experiment.params.set(lr=1e-3)
+            experiment.track("robot/position").append({"step": 0, "x": 0.1})
+
+    Making one touches neither disk nor network; `run` starts it.
+
+    Args:
+        prefix: its key, such as `project/name`. Starting a prefix that exists continues its run.
+            By default the script's name, the time and four random characters.
+        project: joined in front of the prefix.
+        description: what a reader should know.
+        tags: labels to find it by.
+        bindrs: collections that it belongs to.
+        metadata: anything else, as a dict of JSON-able values.
+        dash_root: the folder that runs are kept in; `ML_DASH_ROOT`, else `.dash`.
+        dash_url: a server to replicate to, or `False` for none. This version has local mode only.
+        backend: keep the run elsewhere, such as in a `MemoryBackend` in your tests.
+        echo: print log messages to the terminal, too.
+        environment: record packages, git state, command line and hardware at start.
+        buffer_enabled: false: every call is on disk before it returns.
+
+    Attributes:
+        prefix: the key, project included.
+        run: starts and ends it: `with experiment.run`, `@experiment.run`, `experiment.run.start()`.
+        folder: where the run lies; `None` with another backend.
+
+    Raises:
+        ValueError: a prefix that cannot be a path, or an environment variable of a wrong kind.
+        TypeError: metadata that has no JSON form.
+    """
+
+    files: Files
+    log: Logs
+    logs: Logs
+    metrics: Metrics
+    params: Params
+    track: Tracks
+    tracks: Tracks
+
+    def __init__(
+        self,
+        prefix: str | os.PathLike[str] | None = None,
+        *,
+        project: str | None = None,
+        description: str | None = None,
+        tags: Sequence[str] = (),
+        bindrs: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        dash_root: str | os.PathLike[str] | None = None,
+        dash_url: str | bool | None = None,
+        backend: Backend | None = None,
+        echo: bool | None = None,
+        environment: bool | None = None,
+        buffer_enabled: bool | None = None,
+        _root: bool = True,
+    ) -> None:
+        if dash_url:
+            raise NotImplementedError(
+                f"dash_url is {dash_url!r}, but this version of ml-dash records locally only;"
+                " leave dash_url out"
+            )
+        self.settings = load(
+            {
+                "root": None if dash_root is None else os.fspath(dash_root),
+                "echo": echo,
+                "environment": environment,
+                "buffer_enabled": buffer_enabled,
+            }
+        )
+        if prefix is None:
+            prefix = default_prefix(_script(), time.time())
+        self.prefix = check_prefix(os.fspath(prefix), project)
+        self.description = description
+        self.tags = _texts(tags, "tags")
+        self.bindrs = _texts(bindrs, "bindrs")
+        self.metadata = dict(jsonable(dict(metadata or {}), "metadata"))
+        self.folder: Path | None = None
+        if backend is None:
+            # Absolute: a program that changes its directory goes on recording in the same place.
+            self.folder = Path(self.settings.root).absolute() / prefix_folder(self.prefix)
+            backend = LocalBackend(self.folder)
+        self.run: Run[Experiment] = Run(
+            self.prefix,
+            backend,
+            self.settings,
+            {
+                "description": description,
+                "tags": self.tags,
+                "bindrs": self.bindrs,
+                "metadata": self.metadata,
+            },
+            entered=self._enter,
+            left=self._leave,
+            root=_root,
+        )
+
+    @property
+    def id(self) -> str:
+        """The run's snowflake id; empty before the first start."""
+        return self.run.id
+
+    def recorder(self, **options: Any) -> Recorder:
+        """A recorder that writes frames and rows of one step together. See `Recorder`."""
+        from ml_dash.recorder import Recorder
+
+        return Recorder(self._buffer(), **options)
+
+    def flush(self, timeout: float | None = None, fsync: bool = False) -> FlushReport:
+        """Wait until everything recorded so far is on disk. Never raises once the run has started.
+
+        Args:
+            timeout: seconds to wait at most; by default as long as there is progress.
+            fsync: also wait for the disk itself.
+
+        Returns:
+            What is written, what is pending, and what was lost.
+        """
+        buffer = self.run.open_buffer
+        return buffer.flush(timeout, fsync) if buffer else self.run.last_report
+
+    def add_tags(self, *tags: str) -> None:
+        """Add tags to the running run."""
+        self.tags = _texts([*self.tags, *tags], "tags")
+        self._buffer()
+        self.run.update(tags=self.tags)
+
+    def _buffer(self) -> Buffer:
+        buffer = self.run.open_buffer
+        if buffer is None:
+            self._not_running("recorder")
+        return buffer
+
+    def _enter(self, buffer: Buffer) -> Experiment:
+        if "track" not in self.__dict__:
+            self.log = self.logs = Logs(buffer, echo=self.settings.echo)
+            self.params = Params(buffer)
+            self.metrics = Metrics(buffer)
+            self.track = self.tracks = Tracks(buffer)
+            self.files = Files(buffer)
+            if self.folder is not None:
+                remember(self.folder, self.run)
+        return self
+
+    def _leave(self) -> None:
+        for name in HANDLES:
+            self.__dict__.pop(name, None)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Only reached when the attribute is not there: handles exist while the run does.
+        if name in HANDLES:
+            self._not_running(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _not_running(self, name: str) -> NoReturn:
+        if self.run.status == "NOT STARTED":
+            raise NotStartedError(
+                f"experiment.{name} was used before the run {self.prefix!r} was started; use"
+                " `with experiment.run:` or call `experiment.run.start()` first"
+            )
+        raise ClosedError(
+            f"experiment.{name} was used after the run {self.prefix!r} had ended; call"
+            " `experiment.run.start()` to continue it"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.prefix!r} {self.run.status}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.folder is None:
+            raise TypeError("a run kept in memory cannot be taken to another process")
+        arguments = {
+            "prefix": self.prefix,
+            "description": self.description,
+            "tags": self.tags,
+            "bindrs": self.bindrs,
+            "metadata": self.metadata,
+            "dash_root": self.settings.root,
+            "dash_url": False,
+            "echo": self.settings.echo,
+            "environment": self.settings.environment,
+            "buffer_enabled": self.settings.buffer_enabled,
+        }
+        if self.run.open_buffer is None:
+            return functools.partial(Experiment, **arguments), ()
+        arguments["dash_root"] = str(Path(self.settings.root).absolute())
+        return _join, (self.folder, arguments)
+
+
+def ml_dash_experiment(
+    prefix: str | None = None, **arguments: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a function: each call runs inside an experiment, given as argument `experiment`.
+
+        @ml_dash_experiment("robotics/arm")
+        def train(experiment): ...
+
+    Args:
+        prefix: as for `Experiment`.
+        **arguments: likewise.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            return Experiment(prefix, **arguments).run(function)(*args, **kwargs)
+
+        return recorded
+
+    return decorate
+
+
+def _join(folder: Path, arguments: Mapping[str, Any]) -> Experiment:
+    """An unpickled experiment: the one that runs in this process, or one that joins its run."""
+    from ml_dash.run import running_in
+
+    run = running_in(folder)
+    if run is not None:
+        entered = run.start()
+        if isinstance(entered, Experiment):
+            return entered
+    return Experiment(**arguments, _root=False).run.start()
+
+
+def _script() -> str:
+    return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "interactive"
+
+
+def _texts(values: Sequence[str], what: str) -> list[str]:
+    if isinstance(values, str):
+        values = [values]
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{what}: {value!r} is not a text")
+    return list(dict.fromkeys(values))
+
+
+__all__ = ["Experiment", "Settings", "ml_dash_experiment"]

@@ -1,0 +1,343 @@
+"""One row, one line: the encoding of everything that goes into a segment.
+
+- A line is one JSON object, UTF-8, ended by a newline, at most `MAX_LINE` bytes.
+- What `encode_row` returns is a snapshot: the caller may change its arrays and dicts afterwards.
+- A value that cannot be stored is refused here, by name, and nothing of its row is kept.
+
+JSON has no NaN or infinity. Such a value is stored as `null`, so that columns stay numeric for any
+reader, and the row says under `_nonfinite` which JSON pointer was what; `decode_row` puts it back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import math
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Set
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePath
+from typing import Any
+
+import orjson
+
+MAX_LINE = 16 * 1024 * 1024
+"""The longest line in bytes, its newline included; a server accepts any line of this length."""
+
+MAX_DEPTH = 100
+"""How deep values may nest; deeper than this is a loop or a mistake."""
+
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+NONFINITE = "_nonfinite"
+BIG_INTEGER = "_bigint"
+
+_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def encode_row(
+    fields: Mapping[str, Any],
+    *,
+    head: Mapping[str, Any] | None = None,
+    where: str,
+    strict: bool = True,
+) -> bytes:
+    """Encode a row as one line.
+
+    Args:
+        fields: the user's values by key. Keys that begin with `_` are refused.
+        head: ML-Dash's own values (`timestamp`, `step`, …); they come first, plain JSON types.
+        where: what an error message calls the row, such as `track 'robot/position'`.
+        strict: when false, a value that cannot be encoded is stored as its `repr`.
+
+    Returns:
+        The line, newline included.
+
+    Raises:
+        TypeError: a value has no JSON form; the message names the key.
+        ValueError: a key is reserved, given twice or clashes; or the row is too long.
+    """
+    if head:
+        for key in head:
+            if key in fields:
+                raise ValueError(f"{where}: the key {key!r} is set by ML-Dash; name it otherwise")
+    try:
+        body = orjson.dumps(fields, None, OPTIONS)
+        if b'"_' in body:
+            check_keys(fields, where)
+        if b"null" in body:
+            body = _encode_slowly(fields, where, strict)
+    except TypeError:
+        body = _encode_slowly(fields, where, strict)
+    return finish_line(body, orjson.dumps(head, None, OPTIONS) if head else b"{}", where)
+
+
+def finish_line(body: bytes, head: bytes, where: str) -> bytes:
+    """Join two encoded objects, the head's keys first, into one line and check its length."""
+    if head == b"{}":
+        line = body + b"\n"
+    elif body == b"{}":
+        line = head + b"\n"
+    else:
+        line = head[:-1] + b"," + body[1:] + b"\n"
+    if len(line) > MAX_LINE:
+        raise too_long(where, len(line))
+    return line
+
+
+def too_long(where: str, size: int) -> ValueError:
+    """The error for a row of `size` bytes."""
+    return ValueError(
+        f"{where}: the row takes {size:,} bytes, more than the {MAX_LINE:,} a row may have;"
+        " save large values as a file, for example with files(...).save_numpy"
+    )
+
+
+def check_keys(fields: Mapping[Any, Any], where: str) -> None:
+    """Refuse keys that begin with `_`: they are ML-Dash's own."""
+    for key in fields:
+        if isinstance(key, str) and key.startswith("_"):
+            raise ValueError(
+                f"{where}: the key {key!r} begins with '_', which ML-Dash keeps for itself;"
+                f" use {key.lstrip('_') or 'another name'!r}"
+            )
+
+
+def decode_row(line: bytes | memoryview) -> dict[str, Any]:
+    """Decode one line, with non-finite floats, large integers and lone surrogates restored.
+
+    Raises:
+        ValueError: the line is not one JSON object.
+    """
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        row = json.loads(bytes(line))  # lone surrogates, which orjson refuses
+    if type(row) is not dict:
+        raise ValueError("the line is not a JSON object")
+    if BIG_INTEGER in row:
+        row = json.loads(bytes(line))  # orjson reads integers over 64 bits as floats
+        del row[BIG_INTEGER]
+    if NONFINITE in row:
+        for pointer, name in row.pop(NONFINITE).items():
+            _set_pointer(row, pointer, _SPECIAL[name])
+    return row
+
+
+def jsonable(value: Any, where: str = "value", *, strict: bool = True) -> Any:
+    """Turn a value into plain `dict`, `list`, `str`, `int`, `float`, `bool` and `None`.
+
+    Takes numpy scalars and arrays, torch tensors, enums, paths, dates, dataclasses, sets and other
+    mappings and sequences. Floats stay as they are, also non-finite ones; keys become strings.
+
+    Raises:
+        TypeError: the value, or one inside it, has no JSON form.
+        ValueError: two keys become the same string, or the value nests deeper than `MAX_DEPTH`.
+    """
+    return _Plain(strict)(value, where, 0)
+
+
+def flatten(values: Mapping[Any, Any], separator: str, where: str) -> dict[str, Any]:
+    """Flatten nested mappings: `{"model": {"layers": 4}}` with `.` is `{"model.layers": 4}`.
+
+    An empty mapping stays as a value, so that it can be told from an absent one.
+
+    Raises:
+        ValueError: two paths flatten to the same key.
+    """
+    flat: dict[str, Any] = {}
+    stack: list[tuple[str, Any, int]] = [("", values, 0)]
+    while stack:
+        path, value, depth = stack.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"{where}: nests deeper than {MAX_DEPTH} at {path[:80]!r}")
+        if isinstance(value, Mapping) and (value or not path):
+            # Reversed, because the stack turns the order round again.
+            for key in reversed(list(value)):
+                inner = f"{path}{separator}{key}" if path else str(key)
+                stack.append((inner, value[key], depth + 1))
+        elif path in flat:
+            raise ValueError(f"{where}: the key {path!r} is given twice")
+        else:
+            flat[path] = value
+    return flat
+
+
+def _encode_slowly(fields: Mapping[Any, Any], where: str, strict: bool) -> bytes:
+    """Encode what orjson alone cannot: odd keys and types, big integers, non-finite floats."""
+    plain = jsonable(fields, where, strict=strict)
+    check_keys(plain, where)
+    special: dict[str, str] = {}
+    plain = _without_nonfinite(plain, "", special)
+    if special:
+        plain[NONFINITE] = special
+    try:
+        return orjson.dumps(plain)
+    except TypeError:
+        pass
+    if _has_big_integer(plain):
+        plain[BIG_INTEGER] = True
+    return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _without_nonfinite(value: Any, pointer: str, found: dict[str, str]) -> Any:
+    if type(value) is float:
+        if math.isfinite(value):
+            return value
+        found[pointer] = "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return None
+    if type(value) is dict:
+        return {
+            key: _without_nonfinite(
+                item, f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}", found
+            )
+            for key, item in value.items()
+        }
+    if type(value) is list:
+        return [_without_nonfinite(item, f"{pointer}/{i}", found) for i, item in enumerate(value)]
+    return value
+
+
+def _set_pointer(row: Any, pointer: str, value: float) -> None:
+    *path, last = [
+        part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]
+    ]
+    for part in path:
+        row = row[int(part)] if type(row) is list else row[part]
+    row[int(last) if type(row) is list else last] = value
+
+
+def _has_big_integer(value: Any) -> bool:
+    if type(value) is int:
+        return not -(2**63) <= value < 2**64
+    if type(value) is dict:
+        return any(map(_has_big_integer, value.values()))
+    return type(value) is list and any(map(_has_big_integer, value))
+
+
+class _Plain:
+    """Turns values into plain JSON types; one instance a row, for its strictness."""
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+
+    def __call__(self, value: Any, where: str, depth: int) -> Any:
+        kind = type(value)
+        if value is None or kind is str or kind is int or kind is float or kind is bool:
+            return value
+        if depth > MAX_DEPTH:
+            if not self.strict:
+                return "<nested too deeply>"
+            raise ValueError(f"{where[:200]}: nests deeper than {MAX_DEPTH}; does it hold itself?")
+        if isinstance(value, Mapping):
+            return self._mapping(value, where, depth)
+        if isinstance(value, (list, tuple, deque, range)):
+            return [self(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        if isinstance(value, Set):
+            return self(_ordered(value), where, depth)
+        return self._other(value, where, depth)
+
+    def _mapping(self, value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            name = key if type(key) is str else _key_text(key)
+            if name in result:
+                raise ValueError(f"{where}: the key {name!r} is given twice, once as {key!r}")
+            result[name] = self(item, f"{where}, key {name!r}", depth + 1)
+        return result
+
+    def _other(self, value: Any, where: str, depth: int) -> Any:
+        simple = _simple(value)
+        if simple is not NotImplemented:
+            return self(simple, where, depth + 1)
+        try:
+            return orjson.loads(orjson.dumps(value))  # dates, UUIDs and the like
+        except TypeError:
+            if not self.strict:
+                return _safe_repr(value)
+            remedy = (
+                "save it with files(...).save_blob"
+                if isinstance(value, (bytes, bytearray, memoryview))
+                else "turn it into numbers, strings, lists or dicts first"
+            )
+            raise TypeError(
+                f"{where}: a value of type {kind_name(value)} cannot be stored in a row; {remedy}"
+            ) from None
+
+
+def _simple(value: Any) -> Any:
+    """A simpler form of `value`, or `NotImplemented`."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    for kind, convert in _CONVERSIONS:
+        if isinstance(value, kind):
+            return convert(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    array = as_array(value)
+    if array is None:
+        return NotImplemented
+    if array.dtype.kind in "mM":
+        return [str(item) for item in array.tolist()] if array.ndim else str(array)
+    return array.tolist() if array.dtype.kind in "biufUO" else NotImplemented
+
+
+_CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (bool, bool),
+    (int, int.__int__),
+    (float, float.__float__),
+    (PurePath, str),
+    (timedelta, timedelta.total_seconds),
+    (Decimal, str),
+    (Fraction, str),
+)
+
+
+def as_array(value: Any) -> Any:
+    """`value` as a numpy array if it is one, a tensor or array-like, else `None`.
+
+    Looks at what the value offers and never imports a framework: an object of numpy or torch can
+    only exist when that module is loaded.
+    """
+    if isinstance(value, type):
+        return None
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
+        return numpy.asarray(value)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    if hasattr(value, "__array__"):
+        import numpy as np
+
+        return np.asarray(value)
+    return None
+
+
+def kind_name(value: Any) -> str:
+    """The type of `value` as a user would write it: `numpy.ndarray`, `dict`."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def _key_text(key: Any) -> str:
+    return str(key.value) if isinstance(key, enum.Enum) else str(key)
+
+
+def _ordered(values: Set[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:
+        return list(values)
+
+
+def _safe_repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - a user's __repr__ may raise anything
+        return f"<{kind_name(value)}: repr failed with {type(error).__name__}>"

@@ -1,0 +1,181 @@
+"""Every setting: its argument, its environment variable, its key in the file, its default.
+
+Argument over environment over configuration file over default. This module alone reads the
+environment. The configuration file is TOML: `ML_DASH_CONFIG`, else `ml-dash/config.toml` in the
+user's configuration folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+MEGABYTE = 1 << 20
+
+
+def default_encoders() -> int:
+    """One encoder for each core but one, which is left to the training loop."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this platform
+        cores = os.cpu_count() or 1
+    return max(1, min(8, cores - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of the table in the documentation."""
+
+    name: str
+    variable: str
+    default: Any
+    meaning: str
+
+
+SETTINGS = (
+    Setting("root", "ML_DASH_ROOT", ".dash", "the folder that runs are kept in"),
+    Setting("url", "ML_DASH_URL", None, "the server that runs are replicated to"),
+    Setting(
+        "buffer_enabled",
+        "ML_DASH_BUFFER_ENABLED",
+        True,
+        "false: every call is on disk before it returns",
+    ),
+    Setting(
+        "flush_interval",
+        "ML_DASH_FLUSH_INTERVAL",
+        5.0,
+        "seconds after which gathered rows are sent to the server",
+    ),
+    Setting("log_batch_size", "ML_DASH_LOG_BATCH_SIZE", 100, "log rows gathered in a request"),
+    Setting("metric_batch_size", "ML_DASH_METRIC_BATCH_SIZE", 100, "metric rows in a request"),
+    Setting("track_batch_size", "ML_DASH_TRACK_BATCH_SIZE", 100, "track rows in a request"),
+    Setting("frame_buffer_mb", "ML_DASH_FRAME_BUFFER_MB", 256, "megabytes of frames in flight"),
+    Setting(
+        "encoders",
+        "ML_DASH_ENCODERS",
+        None,
+        "threads that encode images; by default the cores less one, at most 8",
+    ),
+    Setting("echo", "ML_DASH_ECHO", True, "print log messages to the terminal, too"),
+    Setting(
+        "environment",
+        "ML_DASH_ENVIRONMENT",
+        True,
+        "record packages, git state, command line and hardware at start",
+    ),
+    Setting("close_timeout", "ML_DASH_CLOSE_TIMEOUT", 30.0, "seconds that closing waits at most"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one experiment. See `SETTINGS` for what each one means."""
+
+    root: str = ".dash"
+    url: str | None = None
+    buffer_enabled: bool = True
+    flush_interval: float = 5.0
+    log_batch_size: int = 100
+    metric_batch_size: int = 100
+    track_batch_size: int = 100
+    frame_buffer_mb: int = 256
+    encoders: int | None = None
+    echo: bool = True
+    environment: bool = True
+    close_timeout: float = 30.0
+
+
+def load(
+    arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Settle every setting.
+
+    Args:
+        arguments: settings given in code; those that are `None` count as not given.
+        environ: the environment, `os.environ` by default.
+
+    Raises:
+        ValueError: a variable or a line of the file has no such value; the message names it.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    file, path = _read_file(environ)
+    types = {field.name: str(field.type) for field in fields(Settings)}
+    for setting in SETTINGS:
+        kind = types[setting.name]
+        text = environ.get(setting.variable)
+        if arguments and arguments.get(setting.name) is not None:
+            values[setting.name] = arguments[setting.name]
+        elif text is not None and text != "":
+            values[setting.name] = _parse(text, kind, setting.variable)
+        elif setting.name in file:
+            values[setting.name] = _parse(str(file[setting.name]), kind, f"{setting.name} in {path}")
+    return Settings(**values)
+
+
+def config_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the configuration file is looked for."""
+    environ = os.environ if environ is None else environ
+    if given := environ.get("ML_DASH_CONFIG"):
+        return Path(given)
+    if sys.platform == "win32":
+        base = environ.get("APPDATA") or str(Path.home() / "AppData" / "Roaming")
+    else:
+        base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "~") / ".config")
+    return Path(base).expanduser() / "ml-dash" / "config.toml"
+
+
+def _read_file(environ: Mapping[str, str]) -> tuple[dict[str, Any], Path]:
+    path = config_path(environ)
+    try:
+        text = path.read_text("utf-8")
+    except OSError:
+        return {}, path
+    import tomllib
+
+    try:
+        return tomllib.loads(text), path
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+
+
+def _parse(text: str, kind: str, source: str) -> Any:
+    parse, expected = _PARSERS[kind.split(" ")[0]]
+    try:
+        return parse(text.strip())
+    except ValueError:
+        raise ValueError(f"{source} is {text!r}; it must be {expected}") from None
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return _BOOLEANS[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _positive(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        value = convert(text)
+        if not 0 < value < 1e12:  # also refuses NaN
+            raise ValueError(text)
+        return value
+
+    return parse
+
+
+_BOOLEANS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+_PARSERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "str": (str, "a text"),
+    "bool": (_boolean, "true or false"),
+    "int": (_positive(int), "a positive integer"),
+    "float": (_positive(float), "a positive number"),
+}
