@@ -191,12 +191,16 @@ class Run(Generic[T]):
     # -- starting --------------------------------------------------------------------------------
 
     def _open(self) -> None:
+        first_id = _first_id(self.backend)
+        first = first_id is None and self._root
         if isinstance(self.backend, LocalBackend):
             _check_writable(self.backend.folder)
             drain_dead(self.backend.folder)
-        self.id = _first_id(self.backend) or ids.new_id()
+            first = first and _claim_first(self.backend.folder)
+        self.id = first_id or ids.new_id()
         self._status = "RUNNING"
         buffer = Buffer(self.backend, self.settings, self._write_start)
+        buffer.first = first
         buffer.on_tick(self._beat)
         self._buffer = buffer
         buffer.open()
@@ -336,6 +340,15 @@ def _check_writable(folder: Path) -> None:
         probe = folder / ".buffer" / f"{ids.new_writer_id()}.probe.tmp"
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         probe.unlink()
+
+
+def _claim_first(folder: Path) -> bool:
+    """Of processes that start a new run at once, only one is its first."""
+    try:
+        os.close(os.open(folder / ".buffer" / "first", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _first_id(backend: Backend) -> str | None:

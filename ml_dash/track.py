@@ -105,6 +105,11 @@ class Track:
             head["step"] = step
         self._stream.put(rows.encode_row(fields, head=head, where=where, strict=strict))
 
+    @property
+    def stream_name(self) -> str:
+        """The stream that the rows go to, relative to the run's folder."""
+        return self._stream.name
+
     def __repr__(self) -> str:
         return f"<Track {self.topic!r}>"
 

@@ -62,6 +62,7 @@ class Buffer:
         self.settings = settings
         self.synchronous = not settings.buffer_enabled
         self.forked = False
+        self.first = True  # whether nobody wrote this run before; the run says so
         self._opened = opened
         self._warned: set[str] = set()
         self._streams: dict[str, Stream] = {}
@@ -404,6 +405,7 @@ class Buffer:
         self._begin()
         self.closed = closed
         self.forked = True
+        self.first = False
         if isinstance(self.backend, LocalBackend):
             self.backend.after_fork()
 

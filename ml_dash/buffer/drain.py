@@ -154,11 +154,11 @@ class Drainer:
     def _append(self, stream: Stream, pieces: list[tuple[int, memoryview]]) -> None:
         segment = stream.segment_path(self.writer)
         views = [data for _, data in pieces]
-        self.backend.append(segment, stream.written - stream.starts[-1], views)
+        self.backend.append(segment, stream.written - stream.origin, views)
         size = sum(map(len, views))
         end = pieces[-1][0] + len(views[-1])
         # An interrupt may have left a gap between the producer's counts; the segment has none.
-        stream.starts[-1] += end - stream.written - size
+        stream.origin += end - stream.written - size
         stream.written = end
         stream.rows += sum(bytes(view).count(b"\n") for view in views)
         self.written += size
@@ -170,7 +170,7 @@ class Drainer:
         stream.failing_since = stream.failing_since or now
         with contextlib.suppress(OSError):
             size = self.backend.size(stream.segment_path(self.writer))
-            arrived = stream.starts[-1] + size - stream.written
+            arrived = stream.origin + size - stream.written
             if arrived > 0:
                 stream.written += arrived
                 self.written += arrived
@@ -186,6 +186,7 @@ class Drainer:
                 self.seal(stream)
                 ahead = stream.place(stream.segment, stream.offset) - stream.written
                 stream.starts.append(stream.written)
+                stream.origin = stream.written
                 stream.segment += 1
                 stream.offset = ahead
                 stream.rows = 0
@@ -200,7 +201,7 @@ class Drainer:
                 rows = sum(bytes(data).count(b"\n") for _, data in pieces)
                 self._lose(stream.name, f"could not be written: {self.error}", rows)
                 end = pieces[-1][0] + len(pieces[-1][1])
-                stream.starts[-1] += end - stream.written
+                stream.origin += end - stream.written
                 stream.written = end
                 stream.failing_since = None
 

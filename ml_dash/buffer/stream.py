@@ -23,7 +23,9 @@ class Stream:
             stream.retry(line)
 
     Positions are bytes. The producer counts in the current segment (`segment`, `offset`); the
-    drainer counts over all segments (`written`), of which number i begins at `starts[i]`.
+    drainer counts over all segments (`written`), of which number i begins at `starts[i]`. The file
+    that is written now has its first byte at `origin`: behind its segment's start when rows were
+    given up.
     """
 
     __slots__ = (
@@ -31,6 +33,7 @@ class Stream:
         "failing_since",
         "name",
         "offset",
+        "origin",
         "quiet",
         "raw",
         "recent",
@@ -56,6 +59,7 @@ class Stream:
         self.offset = 0
         self.recent = 0  # rows since it last had a slot
         self.starts = [0]
+        self.origin = 0
         self.written = 0
         self.rows = 0  # rows in the segment now written, for counting a loss
         self.failing_since: float | None = None
