@@ -304,8 +304,8 @@ def _is_inert(char: str) -> bool:
 
     if unicodedata.ucd_3_2_0.category(char)[0] not in "LNPS" or "\u1100" <= char <= "\u11ff":
         return False
-    # Case: `ı` folds to itself, but its upper case is that of `i`.
-    if not char.lower() == char == char.casefold() == char.upper().casefold():
+    # By way of the upper case: `ı` folds to itself, but Windows knows it as `I`, and that as `i`.
+    if char.upper().casefold() != char:
         return False
     return all(unicodedata.is_normalized(form, char) for form in ("NFC", "NFD", "NFKC", "NFKD"))
 

@@ -6,7 +6,7 @@ import math
 import operator
 from typing import Any
 
-_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1  # what fits into 64 bits, with a sign or without
 
 
 def as_step(value: Any, where: str) -> int:

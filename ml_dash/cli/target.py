@@ -1,0 +1,58 @@
+"""Which run a command is about."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_dash.cli.command import CommandError
+from ml_dash.cli.quantities import count
+from ml_dash.cli.screen import Screen
+
+if TYPE_CHECKING:
+    from ml_dash.reading import RunView
+
+
+def open_target(options: Namespace, screen: Screen) -> RunView:
+    """The run that RUN and `--root` name.
+
+    Raises:
+        CommandError: there is none; it says where it was looked for and what is of similar name.
+    """
+    from ml_dash.reading import open_run
+
+    try:
+        view = open_run(options.target, options.root)
+    except (FileNotFoundError, ValueError) as error:
+        raise CommandError(str(error)) from None
+    tell_recovery(view, screen)
+    return view
+
+
+def root_of(options: Namespace) -> Path:
+    """The folder that runs are kept in.
+
+    Raises:
+        CommandError: a setting in the environment or the configuration file has no such value.
+    """
+    from ml_dash.settings import load
+
+    try:
+        return Path(load({"root": options.root}).root)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def tell_recovery(view: RunView, screen: Screen) -> None:
+    """Say what a dead process had left unfinished, and that it is finished now."""
+    view.sessions  # noqa: B018 - the first look at a run is what finishes it
+    recovery = view.source.recovery
+    if recovery is None:
+        return
+    if recovery.rings:
+        rows = sum(recovery.rows.values())
+        whose = "a process" if recovery.rings == 1 else f"{recovery.rings} processes"
+        screen.say(f"{view.prefix}: finished what {whose} left: {count(rows, 'row')} recovered")
+    for problem in recovery.problems:
+        screen.say(f"{view.prefix}: what a process left could not be finished: {problem}")

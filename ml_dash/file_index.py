@@ -1,0 +1,136 @@
+"""The index of a run's files: one row for each save and delete, the latest row of a path wins.
+
+    {"timestamp": 1763687000.1, "op": "save", "id": "7043…", "path": "robot/frames/frame_00012.jpg",
+     "data": "robot/frames/frame_00012.jpg", "size": 40213, "sha256": "9f86…",
+     "content_type": "image/jpeg", "at": 1763687000.05, "step": 12, "step_from": "name", …}
+
+`timestamp` is when the row was written, which orders the saves of one path; `at` is the time that
+the file belongs to: what the user gave as `timestamp=`, else the moment of the call. `data` is
+where the bytes are, below `files/data`; it may differ from `path`, so always read `data`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.backends import Backend
+from ml_dash.rows import decode_row, encode_row
+
+if TYPE_CHECKING:
+    from ml_dash.reading.lines import Block
+
+STREAM = "files/index"
+MAX_NOTED = 10_000
+"""Rows of this process remembered before anybody asked for the index."""
+
+
+def encode_entry(timestamp: float, fields: Mapping[str, Any]) -> bytes:
+    """One line of the index; `fields` are its values but the timestamp."""
+    return encode_row(fields, head={"timestamp": timestamp}, where=f"file {fields['path']!r}")
+
+
+class FileIndex:
+    """The rows of every writer, folded by path. Reads on from where it stopped the last time.
+
+    Keeps a row as its line, about 300 bytes, until it is asked for. Safe to use from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._offsets: dict[str, int] = {}
+        self._rows: dict[str, tuple[float, bytes | None]] = {}
+        self._loaded = False
+        self._complete = True  # whether every row of this process is in a segment or noted
+
+    def _current(self) -> threading.Lock:
+        # A forked child must not wait for a lock that a thread of its parent held.
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._lock = threading.Lock()
+        return self._lock
+
+    def note(self, path: str, timestamp: float, line: bytes | None) -> None:
+        """Take in a row of this process at once, before it is in a segment.
+
+        Args:
+            path: the file.
+            timestamp: the row's.
+            line: the row, `None` for a delete.
+        """
+        with self._current():
+            if not self._loaded and len(self._rows) >= MAX_NOTED:
+                self._rows.clear()
+                self._complete = False
+            self._take(path, timestamp, line)
+
+    def begin(self) -> bool:
+        """Keep all rows noted from now on; whether some from before are in no segment yet.
+
+        Then flush before `refresh`.
+        """
+        with self._current():
+            self._loaded = True
+            complete, self._complete = self._complete, True
+            return not complete
+
+    def refresh(self, backend: Backend) -> None:
+        """Read what has been added to the segments since the last time."""
+        from ml_dash.reading.lines import Problems, Segment, read_blocks
+
+        with self._current():
+            for info in backend.list(STREAM):
+                start = self._offsets.get(info.path, 0)
+                if info.size < start:
+                    start = 0  # removed and begun anew: rows taken twice do no harm
+                if info.size > start:
+                    segment = Segment(info.path, info.size)
+                    for block in read_blocks(backend, segment, Problems(), start):
+                        self._take_block(block)
+                        self._offsets[info.path] = block.offset + len(block.text)
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """The row of a file, `None` if there is no such file or it was deleted."""
+        with self._current():
+            _, line = self._rows.get(path, (0.0, None))
+        return None if line is None else decode_row(line)
+
+    def under(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """The rows of all files whose path lies below `prefix` (all, when empty), by path."""
+        with self._current():
+            found = [
+                (path, line)
+                for path, (_, line) in self._rows.items()
+                if line is not None and (not prefix or path.startswith(f"{prefix}/"))
+            ]
+        return (decode_row(line) for _, line in sorted(found))
+
+    def _take_block(self, block: Block) -> None:
+        lines = block.text[:-1].split(b"\n")
+        for number in reversed(block.skipped):
+            del lines[number]
+        for row, line in zip(block.rows, lines, strict=True):
+            path = row.get("path")
+            if type(path) is str:
+                self._take(path, row["timestamp"], None if row.get("op") == "delete" else line)
+
+    def _take(self, path: str, timestamp: float, line: bytes | None) -> None:
+        known = self._rows.get(path)
+        if known is None or timestamp >= known[0]:
+            self._rows[path] = timestamp, line
+
+
+def rows_of(backend: Backend, path: str) -> list[dict[str, Any]]:
+    """Every save of one path in every segment. Reads the whole index: for rare cases."""
+    from ml_dash.reading.lines import Problems, Segment, read_blocks
+
+    return [
+        row
+        for info in backend.list(STREAM)
+        for block in read_blocks(backend, Segment(info.path, info.size), Problems())
+        for row in block.rows
+        if row.get("path") == path and row.get("op") == "save"
+    ]

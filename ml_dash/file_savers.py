@@ -1,0 +1,389 @@
+"""What saving looks like to the user: one method for each kind of value."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_dash import clock, serializers
+from ml_dash.blobs import Bytes
+from ml_dash.file_arguments import WHAT, as_details, as_text, check_source
+from ml_dash.file_store import FileStore, Saving
+from ml_dash.names import split_path, step_in_name
+from ml_dash.rows import kind_name
+from ml_dash.serializers import IMAGES, PathLike, suffix_of
+from ml_dash.shelves import Draft
+from ml_dash.spool import HELD
+from ml_dash.steps import as_step, as_timestamp
+
+Metadata = dict[str, Any]
+"""What is known of a file: its row in the index, or how far it has got."""
+
+
+def _nothing(draft: Draft) -> None:
+    """What `Saving.fill` is until it is known."""
+
+
+class Savers:
+    """Turns values into files of a run. `Files` is the one to use.
+
+    Every `save…` returns the file's metadata (`id`, `path`, `size`, `sha256`, …) when it is on
+    disk, and `{"status": "queued", "id": …, "path": …}` while it is still on its way. What the disk
+    would not take is `{"status": "lost", …}`, and counted by `flush()`.
+
+    All of them take, beside what is to be saved:
+        to: the path below the prefix; its suffix says the format where there is a choice.
+        step: the step that the file belongs to, a whole number. An image whose name ends in an
+            integer has that one, unless a step is given.
+        timestamp: the time that it belongs to, seconds; by default now.
+    """
+
+    def __init__(
+        self, store: FileStore, parts: tuple[str, ...], details: Mapping[str, Any]
+    ) -> None:
+        self._store = store
+        self._parts = parts
+        self._details = details
+
+    def save(
+        self,
+        value: Any,
+        *,
+        to: PathLike | None = None,
+        step: int | None = None,
+        timestamp: float | None = None,
+        background: bool = False,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Metadata:
+        """Save a file, an array, a dict, bytes, text, a figure, an image, a model.
+
+        | value | saved as |
+        |---|---|
+        | a path, or text that names a file | a copy of that file; see `save_file` |
+        | other text, with `to` | `save_text` |
+        | bytes | `save_blob` |
+        | array, tensor, PIL image | what `to` says: `.png .jpg .npy .npz .pt .json` |
+        | anything, `to` ends in `.pt` `.pth` `.ckpt` | `save_torch` |
+        | anything, `to` ends in `.pkl` `.pickle` | `save_pkl` |
+        | matplotlib figure | `save_fig` |
+        | dict, list, dataclass | `save_json` |
+
+        Args:
+            value: what to save.
+            to: the path below the prefix. For a file the default is its own name.
+            step: the step that it belongs to.
+            timestamp: the time that it belongs to, seconds; by default now.
+            background: for a file, do not wait until it is copied; leave it alone until then.
+            description: for this file; by default the handle's. So with `tags` and `metadata`.
+            tags: short texts to find it by.
+            metadata: what else there is to know, anything that JSON can hold.
+            options: passed on, such as `quality` for an image.
+
+        Raises:
+            TypeError: no file form is known for the value's type.
+            ValueError: `to` is missing where it is needed, or refused, or leaves the form open.
+            FileNotFoundError: the value looks like a path and there is no such file.
+        """
+        target = self
+        if description is not None or tags is not None or metadata is not None:
+            details = {**self._details, **as_details(description, tags, metadata)}
+            target = Savers(self._store, self._parts, details)
+        kind = serializers.kind_of(value, to)
+        if kind == "path":
+            return target.save_file(
+                value, to=to, step=step, timestamp=timestamp, background=background, **options
+            )
+        if background:
+            raise ValueError("save: background= is for files; every other value is queued anyway")
+        if to is None:
+            raise ValueError(f"save: to= is missing, the path for this {kind_name(value)}")
+        saver = getattr(target, f"save_{kind}")
+        result: Metadata = saver(value, to=to, step=step, timestamp=timestamp, **options)
+        return result
+
+    def save_file(
+        self,
+        path: PathLike,
+        *,
+        to: PathLike | None = None,
+        step: int | None = None,
+        timestamp: float | None = None,
+        background: bool = False,
+    ) -> Metadata:
+        """Copy a file into the run. It is never moved, changed or removed.
+
+        Returns when the bytes are in the run, so that the file may be overwritten next. This is the
+        one kind of saving that the caller waits for, and where the file system can share blocks
+        (btrfs, XFS) the wait is short. Memory use does not depend on the file's size.
+
+        Args:
+            path: an existing file.
+            to: its path in the run, below the prefix; the default is its own name, and one that
+                ends in `/` is a folder for it.
+            step: the step that it belongs to.
+            timestamp: the time that it belongs to, seconds; by default now.
+            background: queue the copy. What is copied is the file as it is at that time.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is a folder or a device, or `to` is refused.
+            OSError: it cannot be opened.
+        """
+        source = Path(path)
+        check_source(source)
+        name = source.name if to is None else as_text(to)
+        name = f"{name}{source.name}" if name.endswith("/") else name
+
+        def copy(draft: Draft) -> None:
+            file = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            try:
+                draft.copy(file)
+            finally:
+                os.close(file)
+
+        saving = self._saving(name, step, timestamp, copy)
+        if background:
+            source = source.absolute()  # the program may change its folder meanwhile
+            return self._store.queue(saving, 0)
+        os.close(os.open(source, os.O_RDONLY))  # a file that may not be read: say so
+        return self._store.save(saving)
+
+    upload = save_file
+
+    def save_image(
+        self,
+        array: Any,
+        *,
+        to: PathLike,
+        quality: int = 95,
+        optimize: bool = False,
+        layout: str | None = None,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> Metadata:
+        """Save an image: a numpy array, a torch tensor, a PIL image.
+
+        Args:
+            array: `HxW`, `HxWx1`, `HxWx3` or `HxWx4`. uint8 as it is; bool as 0 and 255; floats in
+                [0, 1] times 255; other ranges scaled to 0–255; 16-bit gray PNG stays 16-bit. NaN
+                becomes 0, warned once. May be changed as soon as this returns.
+            to: ends in `.png`, `.jpg` or `.jpeg`.
+            quality: of a JPEG, 1–100.
+            optimize: a JPEG about a tenth smaller, for two to three times the time; its encoder
+                holds the interpreter lock, which slows the program's other threads.
+            layout: `"CHW"` when the channels come first.
+            step: the step that it belongs to; by default the integer that ends its name.
+            timestamp: the time that it belongs to, seconds; by default now.
+
+        Raises:
+            ValueError: the suffix, the shape, the type or the quality cannot be.
+            ImportError: the encoder is not installed.
+        """
+        from ml_dash import image  # at first use: it brings numpy
+
+        saving = self._saving(to, step, timestamp)
+        where = f"save_image {saving.path!r}"
+        kind = image.check_format(saving.parts[-1], quality)
+        if isinstance(array, image.Snapshot):  # taken by the recorder
+            shot = dataclasses.replace(array, format=kind)
+        else:
+            shot = image.snapshot(array, layout=layout, format=kind, where=where)
+        saving.facts |= {"width": shot.width, "height": shot.height, "channels": shot.channels}
+
+        def encode(draft: Draft) -> None:
+            pixels, nonfinite = image.pixels(shot)
+            if nonfinite:
+                self._store.buffer.warn_once(
+                    f"nonfinite {self._parts}",
+                    f"{where}: {nonfinite:,} values are NaN or infinite and became 0; further"
+                    " images with such values are not mentioned",
+                )
+            draft.write(image.encode(pixels, kind, quality=quality, optimize=optimize))
+
+        saving.fill = encode
+        return self._store.queue(saving, shot.nbytes)
+
+    def save_text(
+        self,
+        content: str,
+        *,
+        to: PathLike,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> Metadata:
+        """Save text, as UTF-8."""
+        if not isinstance(content, str):
+            raise TypeError(f"save_text: content must be a text, not {kind_name(content)}")
+        try:
+            data = content.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"save_text: content is no valid Unicode text: {error.reason} at character"
+                f" {error.start}; encode it as you mean it and use save_blob"
+            ) from None
+        return self._save_bytes(data, to, step, timestamp)
+
+    def save_blob(
+        self,
+        data: Bytes,
+        *,
+        to: PathLike,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> Metadata:
+        """Save bytes."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"save_blob: data must be bytes, not {kind_name(data)}")
+        return self._save_bytes(data, to, step, timestamp)
+
+    def save_json(
+        self,
+        content: Any,
+        *,
+        to: PathLike,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> Metadata:
+        """Save anything that JSON can hold, indented; also arrays, dataclasses, enums and paths.
+
+        NaN and infinities are written as Python's `json` writes and reads them.
+
+        Raises:
+            TypeError: a value has no JSON form; the message says where.
+        """
+        return self._save_bytes(serializers.encode_json(content), to, step, timestamp)
+
+    def save_numpy(
+        self,
+        array: Any,
+        *,
+        to: PathLike,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> Metadata:
+        """Save an array as `.npy`, or a dict of arrays as `.npz`.
+
+        Arrays of more than 64 MiB are written before this returns, instead of being copied first.
+
+        Raises:
+            ValueError: another suffix, or an array of Python objects.
+        """
+        suffix = suffix_of(as_text(to))
+        size, write = serializers.numpy_writer(array, suffix, copy_up_to=HELD)
+        saving = self._saving(to, step, timestamp, write)
+        return self._store.save(saving) if size > HELD else self._store.queue(saving, size)
+
+    def save_torch(
+        self,
+        model: Any,
+        *,
+        to: PathLike,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> Metadata:
+        """Save a model, a state dict or a tensor with `torch.save`.
+
+        It is serialised here and now; beyond 64 MiB straight into the run, before this returns.
+
+        Raises:
+            ImportError: torch is not installed.
+        """
+        saving = self._saving(to, step, timestamp)
+        return self._store.spool(saving, lambda sink: serializers.write_torch(model, sink))
+
+    def save_pkl(
+        self,
+        content: Any,
+        *,
+        to: PathLike,
+        step: int | None = None,
+        timestamp: float | None = None,
+    ) -> Metadata:
+        """Save any Python object that `pickle` takes, serialised here and now.
+
+        Raises:
+            Exception: what the object's pickling raises.
+        """
+        saving = self._saving(to, step, timestamp)
+        return self._store.spool(saving, lambda sink: serializers.write_pickle(content, sink))
+
+    def save_fig(
+        self,
+        fig: Any = None,
+        *,
+        to: PathLike,
+        step: int | None = None,
+        timestamp: float | None = None,
+        close: bool = True,
+        **options: Any,
+    ) -> Metadata:
+        """Save a matplotlib figure, drawn here and now, in the format of `to`'s suffix.
+
+        Args:
+            fig: the figure; by default pyplot's current one.
+            to: ends in `.png`, `.pdf`, `.svg` or what else matplotlib writes.
+            step: the step that it belongs to.
+            timestamp: the time that it belongs to, seconds; by default now.
+            close: take it off pyplot's list of figures, which else grows with every one.
+            options: passed to `savefig`, such as `dpi`.
+
+        Raises:
+            ImportError: no figure is given and matplotlib is not installed.
+        """
+        figure = serializers.current_figure() if fig is None else fig
+        if not hasattr(figure, "savefig"):
+            raise TypeError(f"save_fig: fig must be a matplotlib figure, not {kind_name(figure)}")
+        saving = self._saving(to, step, timestamp)
+        suffix = suffix_of(as_text(to))
+        result = self._store.spool(
+            saving, lambda sink: serializers.write_figure(figure, suffix, sink, options)
+        )
+        if close:
+            serializers.close_figure(figure)
+        return result
+
+    def _save_bytes(
+        self, data: Bytes, to: PathLike, step: int | None, timestamp: float | None
+    ) -> Metadata:
+        size = memoryview(data).nbytes
+        saving = self._saving(to, step, timestamp, lambda draft: draft.write(data))
+        if not isinstance(data, bytes):
+            if size > HELD:
+                return self._store.save(saving)
+            kept = bytes(data)
+            saving.fill = lambda draft: draft.write(kept)
+        return self._store.queue(saving, size)
+
+    def _saving(
+        self,
+        to: PathLike,
+        step: int | None,
+        timestamp: float | None,
+        fill: Callable[[Draft], object] = _nothing,
+    ) -> Saving:
+        parts = self._target(to)
+        path = "/".join(parts)
+        at = clock.now() if timestamp is None else as_timestamp(timestamp, f"file {path!r}")
+        facts: dict[str, Any] = {"content_type": serializers.content_type(parts[-1]), "at": at}
+        if step is not None:
+            facts["step"] = as_step(step, f"file {path!r}")
+        elif suffix_of(parts[-1]) in IMAGES and (found := step_in_name(parts[-1])) is not None:
+            facts["step"] = found
+            facts["step_from"] = "name"
+        facts.update(self._details)
+        return Saving(path, parts, facts, fill)
+
+    def _target(self, to: PathLike) -> tuple[str, ...]:
+        """The components of a path below the prefix, checked."""
+        text = as_text(to)
+        if text.endswith("/"):
+            raise ValueError(f"{WHAT} {text!r} names a folder; add the file's name to it")
+        parts = self._parts + split_path(text, WHAT)
+        self._store.check(parts)
+        return parts

@@ -1,0 +1,291 @@
+"""One metric: `experiment.metrics("train").log(step=0, loss=0.5)`.
+
+A call is one row. Nested values are flattened with `/`. Values that come too often to be kept one
+by one are gathered in memory with `buffer` and written as statistics by `log_summary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from ml_dash import points, rows
+from ml_dash.clock import now
+from ml_dash.names import stream_name, topic_of
+from ml_dash.steps import as_step, as_timestamp
+from ml_dash.summaries import Gathered, check_names, columns, numeric, summarize
+
+if TYPE_CHECKING:
+    from ml_dash.buffer import Buffer
+    from ml_dash.reading import Stream
+
+_OPTIONS = rows.OPTIONS | orjson.OPT_APPEND_NEWLINE
+_NUMBERS = frozenset({float, int, bool})
+_MOST_KEYS = 1000  # that a metric remembers
+_dumps = orjson.dumps
+
+
+class Metric:
+    """One named series of rows. `experiment.metrics("train")` gives it."""
+
+    __slots__ = ("_buffer", "_described", "_gathered", "_keys", "_plain", "_stream", "name")
+
+    def __init__(self, buffer: Buffer, name: str) -> None:
+        stream = stream_name("metrics", name)
+        self.name = topic_of(stream)
+        self._buffer = buffer
+        self._stream = buffer.stream(stream)
+        self._gathered = Gathered()
+        self._keys: set[str] = set()  # that were found good in an earlier row
+        self._described = b""
+        self._plain = True  # whether all values so far were Python's own numbers
+
+    def log(self, data: Mapping[str, Any] | int | None = None, /, **values: Any) -> Self:
+        """Write a row. It is encoded here and now.
+
+        Args:
+            data: values by key; or the step.
+            step: the row's step, an integer.
+            timestamp: seconds; by default now.
+            **values: numbers, and whatever else rows take: text, lists, arrays. Mappings are
+                flattened: `eval={"loss": 1}` is `eval/loss`. Keys that begin with `_` are refused.
+
+        Raises:
+            TypeError: a value cannot be stored; the message names its key.
+            ValueError: a reserved key, a key given twice, a step that is no integer (a bool, a
+                fraction), a timestamp that is no number.
+            RuntimeError: the run has not started or has ended.
+        """
+        if data is not None:
+            values = united(data, values, self._where)
+        line = None
+        # The usual row in few steps: keys that were looked at before, and Python's own numbers, of
+        # which the sum tells at once that none is NaN, infinite, missing, text or a mapping.
+        if self._plain and self._keys.issuperset(values) and type(values.get("step", 0)) is int:
+            try:
+                total = sum(values.values(), 0.0)
+                if type(total) is float and total - total == 0.0:
+                    line = _dumps({"timestamp": now(), **values}, None, _OPTIONS)
+            except Exception:  # noqa: BLE001 - adding up whatever users log may raise anything
+                line = None
+        if line is None:
+            line = self._encode_other(values)
+        try:
+            self._stream.write(line)
+        except ValueError:
+            self._stream.retry(line)
+        return self
+
+    def _encode_other(self, values: dict[str, Any]) -> bytes:
+        """Encode a row with new keys, or with values that are not Python's own finite numbers."""
+        self._plain = self._plain and _NUMBERS.issuperset(map(type, values.values()))
+        if self._keys.issuperset(values) and type(values.get("step", 0)) is int:
+            try:
+                line = _dumps({"timestamp": now(), **values}, None, _OPTIONS)
+            except TypeError:
+                return self.encode(values)
+            # Only a mapping or a text has a second brace, and a null may stand for NaN.
+            if line.rfind(b"{") == 0 and b"null" not in line:
+                return line
+        line = self.encode(values)
+        if len(self._keys) < _MOST_KEYS:
+            self._keys |= {key for key in values if type(key) is str}
+            self._keys.discard("timestamp")
+        return line
+
+    def encode(
+        self,
+        values: Mapping[str, Any],
+        *,
+        at: float | None = None,
+        step: int | None = None,
+        strict: bool = True,
+    ) -> bytes:
+        """Encode a row as a line, as `log` would.
+
+        Args:
+            values: as `log` takes them; `timestamp` and `step` among them are the row's own.
+            at: a stamp of ML-Dash's clock for a row that is given none; by default a new one.
+            step: the row's step, if it is known from elsewhere.
+            strict: when false, a value that cannot be encoded is stored as its `repr`.
+        """
+        where = self._where
+        fields = dict(values)
+        timestamp = fields.pop("timestamp", None)
+        given = fields.pop("step", None)
+        row: dict[str, Any] = {"timestamp": now() if at is None else at}
+        if timestamp is not None:
+            row["timestamp"] = as_timestamp(timestamp, where)
+        if given is not None:
+            given = as_step(given, where)
+            if step is not None and step != given:
+                raise ValueError(f"{where}: two different steps are given, {step} and {given}")
+            step = given
+        if step is not None:
+            row["step"] = step
+        if timestamp is not None:
+            row["_explicit"] = True
+        if any(isinstance(value, Mapping) for value in fields.values()):
+            fields = rows.flatten(fields, "/", where)
+        return rows.encode_row(fields, head=row, where=where, strict=strict)
+
+    def write(
+        self, values: Mapping[str, Any], timestamp: float, step: int | None, *, strict: bool = True
+    ) -> None:
+        """Write a row with a timestamp drawn from ML-Dash's clock. For the recorder."""
+        self._stream.put(self.encode(values, at=timestamp, step=step, strict=strict))
+
+    def put(self, line: bytes) -> None:
+        """Write a row that `encode` has made."""
+        self._stream.put(line)
+
+    def describe(
+        self,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say what the metric is, for `stats()` to tell. What is `None` stays as it was."""
+        if isinstance(tags, str):
+            tags = [tags]
+        details = {"description": description, "tags": tags, "metadata": metadata}
+        details = {key: value for key, value in details.items() if value is not None}
+        row = {"event": "metric", "name": self.name, **details}
+        body = rows.encode_row(row, where=self._where)
+        if body != self._described:  # else said already, as by a call in a loop
+            self._buffer.put("run", rows.encode_row(row, head={"timestamp": now()}, where="run"))
+            self._described = body
+
+    # -- summaries -------------------------------------------------------------------------------
+
+    def buffer(self, data: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
+        """Gather values in memory, for `log_summary` to write their statistics.
+
+        Args:
+            data: values by key.
+            **values: more of them: numbers, numpy scalars, tensors of one element. Mappings are
+                flattened as by `log`. `None` was not measured and is left out.
+
+        Raises:
+            ValueError: a value is not one number; nothing of this call is gathered then.
+        """
+        if data is not None:
+            values = united(data, values, self._where)
+        if any(isinstance(value, Mapping) for value in values.values()):
+            values = rows.flatten(values, "/", self._where)
+        rows.check_keys(values, self._where)
+        self._gathered.add(numeric(values, self._where))
+        return self
+
+    def log_summary(self, *names: str, step: int | None = None) -> Self:
+        """Write one row of statistics of the values gathered since the last summary.
+
+        Args:
+            names: `mean std min max count sum median first last`, and percentiles such as `p95` or
+                `p99.9`; by default `mean`. See `ml_dash.summaries` for what they mean.
+            step: the row's step.
+
+        The row has `loss.mean` and so on for each key. NaN is left out of the statistics and
+        counted in `loss.nan`. Writes nothing when nothing was gathered.
+
+        Raises:
+            ValueError: an unknown name, or a step that is no integer; the values stay gathered.
+        """
+        self.summarize(check_names(names or ("mean",)), step, None)
+        return self
+
+    def summarize(self, names: tuple[str, ...], step: int | None, at: float | None) -> None:
+        """`log_summary` with checked names and a stamp of ML-Dash's clock."""
+        step = None if step is None else as_step(step, self._where)
+        taken = self._gathered.take()
+        try:
+            row = {
+                f"{key}.{name}": value
+                for key, values in columns(taken).items()
+                for name, value in summarize(values, names).items()
+            }
+            if row:
+                self._stream.put(self.encode(row, at=at, step=step))
+        except BaseException:
+            self._gathered.put_back(taken)
+            raise
+
+    def peek(self, *keys: str, limit: int | None = 5) -> dict[str, list[float]]:
+        """The values that wait for their summary, the latest `limit` of each key."""
+        gathered = self._gathered.columns()
+        return {
+            key: values[-limit:] if limit else values
+            for key, values in gathered.items()
+            if not keys or key in keys
+        }
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def read(self, start_index: int = 0, limit: int | None = 1000) -> dict[str, Any]:
+        """Read rows back, in order of time, those of other sessions and processes among them.
+
+        Args:
+            start_index: the first row, counted from 0.
+            limit: how many rows at most; `None` for all.
+
+        Returns:
+            `data`: a list of `{"index": 0, "timestamp": …, "createdAt": …, "data": {…}}`, where
+            `createdAt` is the timestamp as ISO 8601 text in UTC, and `data` holds the values and
+            the step. Beside it `startIndex`, `endIndex` (of the last row in `data`, inclusive),
+            `total` (rows in `data`) and `hasMore`.
+        """
+        if start_index < 0 or (limit is not None and limit < 0):
+            raise ValueError(
+                f"{self._where}: start_index={start_index} and limit={limit} must not be negative"
+            )
+        return points.page(self.stored(), start_index, limit)
+
+    def stats(self) -> dict[str, Any]:
+        """What the metric holds.
+
+        Returns:
+            `name`, `totalDataPoints` (rows), `firstDataAt` and `lastDataAt` (ISO 8601 in UTC, or
+            `None`), and `columns`: for each key that has numbers their `count`, `min`, `max`,
+            `mean` and `last`; NaN is left out, and its number is `nan` if there is any. Also
+            `description`, `tags` and `metadata`, where they were given.
+        """
+        found: dict[str, Any] = {"name": self.name, **points.overview(self.stored())}
+        for row in points.descriptions(self._buffer.backend, self.name):
+            found |= row
+        return found
+
+    def flush(self) -> Self:
+        """Wait until everything recorded so far is in the run. Never raises."""
+        self._buffer.flush()
+        return self
+
+    def stored(self) -> Stream:
+        """The rows of all sessions and processes, as they are on disk now."""
+        from ml_dash.reading import Source, Stream
+
+        self._buffer.flush()
+        return Stream(Source(self._buffer.backend), stream_name("metrics", self.name))
+
+    @property
+    def _where(self) -> str:
+        return f"metric {self.name!r}"
+
+    def __repr__(self) -> str:
+        return f"<Metric {self.name!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Metric, (self._buffer, self.name)
+
+
+def united(data: Any, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The values of a call by key; `data` is more of them, or the step."""
+    if data is None:
+        return values
+    if not isinstance(data, Mapping):
+        data = {"step": as_step(data, where)}
+    for key in values:
+        if key in data:
+            raise ValueError(f"{where}: the key {key!r} is given twice")
+    return {**data, **values}

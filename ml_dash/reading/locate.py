@@ -1,0 +1,107 @@
+"""Finding runs below a root."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ml_dash.backends import LocalBackend
+from ml_dash.names import ROOMS, check_prefix, prefix_folder, prefix_of
+from ml_dash.reading.run_view import RunView
+from ml_dash.reading.source import SUFFIX
+from ml_dash.settings import load
+
+
+def open_run(run: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> RunView:
+    """Open a run to read it, also while it is written and after a crash.
+
+    Args:
+        run: the path of its folder, or its prefix.
+        root: the folder that prefixes are looked up in: by default `ML_DASH_ROOT`, else `.dash`.
+
+    Raises:
+        FileNotFoundError: there is no such run; the message says where it was looked for, and what
+            there is of similar name.
+    """
+    text = os.fspath(run)
+    where = Path(load({"root": None if root is None else os.fspath(root)}).root)
+    below = _below(where, text)
+    # A given root is meant; without one, a path that leads to a run is.
+    candidates = [below, Path(text)] if root is not None else [Path(text), below]
+    for folder in candidates:
+        if folder is not None and is_run(folder):
+            prefix = _prefix(folder, where)
+            return RunView(LocalBackend(folder.absolute()), prefix)
+    raise FileNotFoundError(_not_found(text, where, [c for c in candidates if c is not None]))
+
+
+def list_runs(root: str | os.PathLike[str] | None = None) -> Iterator[RunView]:
+    """All runs below a root, in order of their prefixes. Reads nothing of a run before it is asked.
+
+    Args:
+        root: by default `ML_DASH_ROOT`, else `.dash`. One that is not there has no runs.
+    """
+    where = Path(load({"root": None if root is None else os.fspath(root)}).root)
+    for folder in run_folders(where):
+        yield RunView(LocalBackend(folder.absolute()), _prefix(folder, where))
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """The folders below `root` that are runs. Links are not followed."""
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                inner = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue  # removed meanwhile, or somebody else's
+        if "run" in inner and is_run(folder):
+            yield folder
+        # A run may have others below it: `a` and `a/b` are both prefixes.
+        names = (name for name in inner if name not in ROOMS and not name.startswith("."))
+        waiting.extend(folder / name for name in sorted(names, reverse=True))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run: some session has said that it began."""
+    try:
+        with os.scandir(folder / "run") as entries:
+            return any(entry.name.endswith(SUFFIX) for entry in entries)
+    except OSError:
+        return False
+
+
+def _below(root: Path, prefix: str) -> Path | None:
+    """The folder of a prefix, `None` for what is none."""
+    try:
+        return root / prefix_folder(check_prefix(prefix))
+    except ValueError:
+        return None
+
+
+def _prefix(folder: Path, root: Path) -> str:
+    """The prefix of a run's folder below the root; empty when it is not below it."""
+    try:
+        inside = folder.absolute().relative_to(root.absolute())
+        return "" if inside == Path() else prefix_of(inside)
+    except ValueError:
+        return ""
+
+
+def _not_found(text: str, root: Path, looked: list[Path]) -> str:
+    places = ", ".join(dict.fromkeys(str(path.absolute()) for path in looked))
+    message = f"no run {text!r}: looked for it in {places}"
+    prefixes = [_prefix(folder, root) for folder in run_folders(root)]
+    if not prefixes:
+        return f"{message}. There are no runs below {root.absolute()}"
+    inside = [prefix for prefix in prefixes if f"/{text}/" in f"/{prefix}/"]
+    last = {prefix.rpartition("/")[2]: prefix for prefix in prefixes}
+    near = difflib.get_close_matches(text, prefixes, n=3)
+    near += [last[name] for name in difflib.get_close_matches(text, last, n=3)]
+    found = list(dict.fromkeys([*inside, *near]))[:5]
+    if found:
+        return f"{message}. Did you mean {', '.join(map(repr, found))}?"
+    return f"{message}. There are {len(prefixes)} others; `ml-dash list` shows them"

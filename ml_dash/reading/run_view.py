@@ -1,0 +1,259 @@
+"""A run, read back: also while it is written, and after a crash."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.backends import Backend
+from ml_dash.dotted import fold, unflatten
+from ml_dash.names import topic_of
+from ml_dash.reading.files import Files, find_frames, is_image
+from ml_dash.reading.lines import Problem, Segment
+from ml_dash.reading.logs import LogView
+from ml_dash.reading.source import Source
+from ml_dash.reading.status import RUNNING, Life, Session, fold_life
+from ml_dash.reading.stream import Stream
+
+if TYPE_CHECKING:
+    from ml_dash.reading.aligned import Aligned
+    from ml_dash.reading.frames import Frames
+    from ml_dash.reading.table import Table
+
+
+class RunView:
+    """A run to read from. `ml_dash.open_run` gives it.
+
+    It shows the run as it was when each part was first looked at; `refresh` moves on to the
+    present. Nothing is read before it is asked for.
+
+    Attributes:
+        tracks: the tables of all tracks by topic: `run.tracks["robot/position"]["x"]`.
+        metrics: the tables of all metrics by name.
+        logs: the messages.
+        files: the files.
+        folder: where the run lies, `None` when it is not kept in a folder.
+    """
+
+    def __init__(self, backend: Backend, prefix: str = "", *, recover: bool = True) -> None:
+        self.source = Source(backend, recover=recover)
+        self.folder: Path | None = self.source.folder
+        self.tracks: Tables = Tables(self.source, "tracks", "track")
+        self.metrics: Tables = Tables(self.source, "metrics", "metric")
+        self.logs = LogView(Stream(self.source, "logs"))
+        self.files = Files(self.source)
+        self._prefix = prefix
+        self._life: Life | None = None
+
+    def __repr__(self) -> str:
+        return f"<RunView {self.prefix!r}>"
+
+    def refresh(self) -> None:
+        """Take in what was written since the run was opened, or last refreshed."""
+        self.source.refresh()
+        self._life = None
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def life(self) -> Life:
+        """What the sessions said, folded."""
+        if self._life is None:
+            self._life = fold_life(Stream(self.source, "run").rows())
+        return self._life
+
+    @property
+    def id(self) -> str:
+        """The snowflake id that it got at its first start."""
+        return self.life.id
+
+    @property
+    def prefix(self) -> str:
+        """The run's key."""
+        return self._prefix or self.life.prefix or (self.folder.name if self.folder else "")
+
+    @property
+    def status(self) -> str:
+        """`RUNNING`, `COMPLETED`, `FAILED`, `CANCELLED`, or `INTERRUPTED`: gone without a word."""
+        return self.life.status
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, if it did."""
+        return self.life.error
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Its sessions in the order they began: starts, resumptions, forked children."""
+        return self.life.sessions
+
+    @property
+    def description(self) -> str | None:
+        """What it is for."""
+        return self.life.details.get("description")
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags."""
+        return list(self.life.details.get("tags") or ())
+
+    @property
+    def bindrs(self) -> list[str]:
+        """The bindrs that it belongs to."""
+        return list(self.life.details.get("bindrs") or ())
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What else was said of it."""
+        return dict(self.life.details.get("metadata") or {})
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """How many rows or files of a stream could not be written, as its sessions told."""
+        return self.life.lost
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What was unreadable in all that has been read so far; `ml-dash check` reads everything.
+
+        A line without an end counts only if its writer is gone.
+        """
+        running = {session.id for session in self.sessions if session.status == RUNNING}
+        unfinished = list(self.source.problems.unfinished.values())
+        gone = (p for p in unfinished if Segment(p.path, 0).writer not in running)
+        return [*self.source.problems, *gone]
+
+    # -- what it holds ---------------------------------------------------------------------------
+
+    @property
+    def params(self) -> Params:
+        """Its parameters: `run.params["model"]["layers"]`; in `run.params.flat` by dotted name."""
+        return Params(fold(Stream(self.source, "params").rows()))
+
+    def frames(self, prefix: str) -> Frames:
+        """The images below a folder of its files, in order of time.
+
+        Raises:
+            KeyError: there is no image there.
+        """
+        prefix = prefix.strip("/")
+        frames = find_frames(self.source, self.files, prefix)
+        if not len(frames):
+            raise KeyError(f"no frames below {prefix!r}; {_hint(prefix, self.cameras)}")
+        return frames
+
+    @property
+    def cameras(self) -> list[str]:
+        """The folders of its files that hold images, sorted."""
+        rows = self.files.list()
+        return sorted({row["path"].rpartition("/")[0] for row in rows if is_image(row)} - {""})
+
+    def aligned(
+        self,
+        *topics: str,
+        frames: str | Sequence[str] | None = None,
+        on: str = "step",
+        tolerance: float | None = None,
+        repeats: str | None = None,
+    ) -> Aligned:
+        """Join tracks and frames row by row.
+
+        Args:
+            topics: the tracks. With `on="timestamp"` the first is what the others are fitted to.
+            frames: the folder of the frames, or several cameras.
+            on: `step`: what one `Recorder` call wrote is one row; else what shares episode and
+                step, if every track has an `episode`; else what shares a step. `timestamp`: to each
+                row of the first track the latest of each other one.
+            tolerance: with `timestamp`, how old that may be, in seconds.
+            repeats: `first` or `last`: keep one row of each step that repeats, of each track that
+                one. By default repeats pair in order of arrival within a session.
+
+        Raises:
+            AlignmentError: repeats that cannot be paired without guessing; it names the steps.
+            KeyError: no such track or camera.
+            ValueError: an argument has no such value.
+        """
+        from ml_dash.reading.aligned import align
+
+        cameras = [frames] if isinstance(frames, str) else list(frames or ())
+        return align(
+            {topic: self.tracks[topic] for topic in topics},
+            {camera: self.frames(camera) for camera in cameras},
+            self.files,
+            on=on,
+            tolerance=tolerance,
+            repeats=repeats,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is, as plain JSON types."""
+        life = self.life
+        ends = [session.end or session.last_seen for session in life.sessions]
+        return {
+            "id": life.id,
+            "prefix": self.prefix,
+            "status": life.status,
+            **({"error": life.error} if life.error else {}),
+            **{key: value for key, value in life.details.items() if value},
+            "started": life.sessions[0].start if life.sessions else None,
+            "ended": max(ends, default=None) if life.status != RUNNING else None,
+            "lost": life.lost,
+            "sessions": [session.to_json() for session in life.sessions],
+        }
+
+
+class Params(dict[str, Any]):
+    """Parameters, nested. `flat` has them by dotted name."""
+
+    def __init__(self, flat: Mapping[str, Any]) -> None:
+        super().__init__(unflatten(flat))
+        self.flat = dict(flat)
+
+
+class Tables(Mapping[str, "Table"]):
+    """The tracks or metrics of a run by topic."""
+
+    def __init__(self, source: Source, room: str, what: str) -> None:
+        self._source = source
+        self._room = room
+        self._what = what
+        self._tables: dict[str, Table] = {}
+
+    def __len__(self) -> int:
+        return len(self._source.streams(self._room))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._streams()))
+
+    def __contains__(self, topic: object) -> bool:
+        return topic in self._streams()
+
+    def __getitem__(self, topic: str) -> Table:
+        if topic not in self._tables:
+            streams = self._streams()
+            if topic not in streams:
+                raise KeyError(f"no {self._what} {topic!r}; {_hint(topic, list(streams))}")
+            from ml_dash.reading.table import Table
+
+            self._tables[topic] = Table(Stream(self._source, streams[topic]), topic)
+        return self._tables[topic]
+
+    def __repr__(self) -> str:
+        return f"<{self._what}s: {', '.join(self)}>"
+
+    def _streams(self) -> dict[str, str]:
+        """The stream of each topic."""
+        return {topic_of(stream): stream for stream in self._source.streams(self._room)}
+
+
+def _hint(wanted: str, names: Sequence[str]) -> str:
+    """What an error message says of the names there are."""
+    if not names:
+        return "there are none in this run"
+    near = difflib.get_close_matches(str(wanted), names, n=3)
+    if near:
+        return f"did you mean {', '.join(map(repr, near))}?"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"there are {', '.join(map(repr, sorted(names)[:10]))}{more}"

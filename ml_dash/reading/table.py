@@ -1,0 +1,236 @@
+"""A track or metric as a table: rows to go through, columns as numpy arrays."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ml_dash.reading.columns import Array, Columns, Part, finish, leaves, nothing
+from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_entries
+from ml_dash.reading.lines import Block, Row, Segment
+from ml_dash.reading.merge import EXPLICIT
+from ml_dash.reading.stream import Stream
+
+FORMATS = ("json", "numpy")
+_EXPLICIT = f'"{EXPLICIT}"'.encode()
+_OWN = ("timestamp", "step")
+
+
+class Table:
+    """The entries of one track or metric, in order of time.
+
+    `table["x"]` is a column: a numpy array with one value an entry. Nested fields are written
+    `table["pose.x"]`, lists of one shape are stacked to `(entries, *shape)`. Which kinds there are
+    and how missing values are marked is said in `ml_dash.reading.columns`. A column that was read
+    is kept; several are read faster by one `to_numpy(["x", "y"])`.
+
+    What is shown is the run as it was when it was opened or refreshed.
+    """
+
+    def __init__(self, stream: Stream, name: str) -> None:
+        self.name = name
+        self.stream = stream
+        self._read: dict[str, Part] = {}
+        self._names: list[str] | None = None
+        self._entries: Entries | None = None
+        self._segments: list[Segment] | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Row]:
+        return self.rows()
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.columns
+
+    def __getitem__(self, column: str) -> Array:
+        return finish(self.part(column))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all fields in order of appearance, nested ones as `pose.x`."""
+        self._forget_old()
+        if self._names is None:
+            self._names = _own_first(self._find_columns())
+        return list(self._names)
+
+    @property
+    def timestamps(self) -> Floats:
+        """The time of each entry in seconds, ascending: shape (entries,), float64."""
+        return self.entries.timestamps
+
+    @property
+    def steps(self) -> Array:
+        """The step of each entry: shape (entries,), int64; a masked array where one has none."""
+        return finish(self.entries.steps)
+
+    def rows(self, start: float | None = None, end: float | None = None) -> Iterator[Row]:
+        """The entries as dicts, `timestamp` among them; from `start` to `end`, in seconds."""
+        return self.stream.rows(start, end)
+
+    def find(self, timestamp: float) -> Row | None:
+        """The latest entry at or before `timestamp`, or `None` when all are later."""
+        return self.stream.find(timestamp)
+
+    def to_numpy(self, columns: Sequence[str] | None = None) -> dict[str, Array]:
+        """Columns by name, all of them by default, `timestamp` first and `step` where there is one.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        self._forget_old()
+        if columns is None and self._names is None:
+            self._names = _own_first(self._load(None))
+        elif wanted := [n for n in columns or self.columns if n not in self._read]:
+            self._load(wanted)
+        return {name: self[name] for name in (self.columns if columns is None else columns)}
+
+    def read(
+        self,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+        format: str = "json",
+    ) -> Any:
+        """The entries between two times, both inclusive.
+
+        Args:
+            start_timestamp: in seconds; from the first one by default.
+            end_timestamp: in seconds; to the last one by default.
+            columns: only these fields, beside the timestamp.
+            format: `json` for a list of dicts, `numpy` for a dict of columns.
+
+        Raises:
+            KeyError: there is no such column (`numpy`).
+            ValueError: an unknown format.
+        """
+        if format not in FORMATS:
+            raise ValueError(f"format is {format!r}; it must be one of {', '.join(FORMATS)}")
+        if format == "json":
+            return list(self.stream.rows(start_timestamp, end_timestamp, columns))
+        times = self.timestamps
+        first = 0 if start_timestamp is None else int(np.searchsorted(times, start_timestamp))
+        last = len(times)
+        if end_timestamp is not None:
+            last = int(np.searchsorted(times, end_timestamp, side="right"))
+        names = columns if columns is None else ["timestamp", *columns]
+        return {name: column[first:last] for name, column in self.to_numpy(names).items()}
+
+    # -- for joining -----------------------------------------------------------------------------
+
+    @property
+    def entries(self) -> Entries:
+        """How rows became entries."""
+        self._forget_old()
+        if self._entries is None:
+            self._load(())
+        assert self._entries is not None
+        return self._entries
+
+    def part(self, column: str) -> Part:
+        """A column as it is kept, missing values apart.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        if not isinstance(column, str):
+            raise TypeError(f"{self!r}: a column's name is a string, not {column!r}")
+        if column == "timestamp":
+            return Part("float", self.entries.timestamps, None)
+        if column == "step":
+            return self.entries.steps
+        self._forget_old()
+        if column not in self._read:
+            self._load([column])
+        part = self._read[column]
+        if part.kind == "none" and len(part) and column not in self.columns:
+            raise self._unknown(column)
+        return part
+
+    def optional(self, *columns: str) -> list[Part]:
+        """Columns that the table may not have; these are of kind `none`."""
+        self._forget_old()
+        if wanted := [column for column in columns if column not in self._read]:
+            self._load(wanted)
+        return [self._read[column] for column in columns]
+
+    # -- loading ---------------------------------------------------------------------------------
+
+    def _load(self, names: Sequence[str] | None) -> list[str]:
+        """Go through all rows for the columns `names`, or for all; the names of what was found."""
+        base = _Base(self.stream) if self._entries is None else None
+        wanted = [name for name in names or () if name not in _OWN]
+        columns = Columns(None if names is None else wanted if base is None else [*wanted, "step"])
+        for number, block in self.stream.blocks():
+            if block.rows:
+                explicit = self.stream.merge and _EXPLICIT in block.text
+                columns.add(block, presence=explicit)
+                if base is not None:
+                    base.add(number, block, explicit)
+            del block  # before the next one is made: memory that is still in cache is used again
+        found = ["timestamp", *columns.names]
+        if base is not None:
+            step = columns.take("step")[0] if "step" in found else nothing(columns.count)
+            self._entries = base.entries(step)
+        assert self._entries is not None
+        for name in columns.names:
+            if name != "step":
+                self._read[name] = self._entries.pick(*columns.take(name))
+        return found
+
+    def _find_columns(self) -> list[str]:
+        found: dict[str, None] = {}
+        for _, block in self.stream.blocks():
+            found.update(dict.fromkeys(leaves(block)))
+        return list(found)
+
+    def _forget_old(self) -> None:
+        """After a refresh, what was read before is no longer all there is."""
+        segments = self.stream.segments
+        if segments is not self._segments:
+            self._segments = segments
+            self._read.clear()
+            self._names = None
+            self._entries = None
+
+    def _unknown(self, column: str) -> KeyError:
+        near = difflib.get_close_matches(column, self.columns, n=3)
+        hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {self.columns}"
+        return KeyError(f"{self.name!r} has no column {column!r}; {hint}")
+
+
+class _Base:
+    """Gathers what entries are made of."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._sessions = [stream.source.session(segment.writer) for segment in stream.segments]
+        self._merge = stream.merge
+        self._numbers: list[Integers] = []
+        self._times: list[Floats] = []
+        self._explicit: list[Booleans] = []
+
+    def add(self, number: int, block: Block, explicit: bool) -> None:
+        count = len(block.rows)
+        self._times.append(np.fromiter(block.timestamps, np.float64, count))
+        self._numbers.append(np.full(count, self._sessions[number]))
+        given = (row.get(EXPLICIT) is True for row in block.rows) if explicit else (False,) * count
+        self._explicit.append(np.fromiter(given, np.bool_, count))
+
+    def entries(self, steps: Part) -> Entries:
+        return make_entries(
+            np.concatenate([np.empty(0), *self._times]),
+            steps,
+            np.concatenate([np.empty(0, np.bool_), *self._explicit]) if self._merge else None,
+            np.concatenate([np.empty(0, np.int64), *self._numbers]),
+        )
+
+
+def _own_first(names: Sequence[str]) -> list[str]:
+    return [*(n for n in _OWN if n in names), *(n for n in names if n not in _OWN)]
