@@ -13,16 +13,18 @@ A SIGTERM handler of the program's own is left alone, as is any handler not on t
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
-from ml_dash.buffer import guard
 
 
 class Ending(Protocol):
@@ -31,6 +33,10 @@ class Ending(Protocol):
     def end(self, status: str, error: str | None = None) -> None:
         """Write everything and close."""
 
+
+_OURS = str(Path(__file__).parent)
+# Modules that call the user's code, or wait without a lock: they are on the stack for long.
+_LOCKLESS = ("run.py", "experiment.py", "recorder.py", "auto_start.py", "exits.py")
 
 _open: list[Ending] = []
 _verdict: tuple[str, str | None] = ("COMPLETED", None)
@@ -92,6 +98,20 @@ def _at_exit() -> None:
         end_all(*_verdict)
     except KeyboardInterrupt:
         pass  # the run has said what finishes it
+    if _verdict[0] == "CANCELLED":
+        _exit_as_interrupted()
+
+
+def _exit_as_interrupted() -> None:
+    """Let Python end by SIGINT, as it would without us, so that a shell script stops, too.
+
+    CPython remembers that Ctrl-C ended the program in a flag that each `exec` of a text clears, and
+    importing a dataclass does that. This sets it again.
+    """
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        pass
 
 
 def _on_exception(
@@ -124,7 +144,28 @@ def _release_sigterm() -> None:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
-    guard.run_or_defer(_terminate)
+    if _may_hold_a_lock(frame):
+        # Python runs handlers between two bytecodes of whatever the main thread is doing. If that
+        # is a piece of ours that holds a lock, saving would wait for it forever: come back soon.
+        # By the bare thread call, since the module `threading` has locks, too.
+        _thread.start_new_thread(_send_again, (os.getpid(),))
+    else:
+        _terminate()
+
+
+def _may_hold_a_lock(frame: FrameType | None) -> bool:
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_OURS) and not name.endswith(_LOCKLESS):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(process: int) -> None:
+    time.sleep(0.01)
+    if os.getpid() == process:
+        os.kill(process, signal.SIGTERM)
 
 
 def _terminate() -> None:

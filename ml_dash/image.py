@@ -14,7 +14,6 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from ml_dash import jpeg, png, scaling
@@ -92,7 +91,7 @@ def check_format(
         TypeError: the quality is not an integer.
         ImportError: the encoder is not installed; the text is the pip line.
     """
-    suffix = PurePosixPath(path).suffix.lower()
+    suffix = _suffix(path)
     if suffix not in FORMATS:
         raise ValueError(
             f"to={os.fspath(path)!r}: an image is saved as .png, .jpg or .jpeg;"
@@ -134,7 +133,7 @@ def check_size(size: Any) -> tuple[int, int]:
 
 def content_type(path: str | os.PathLike[str]) -> str:
     """The media type of an image file by its name; `application/octet-stream` for others."""
-    found = FORMATS.get(PurePosixPath(path).suffix.lower())
+    found = FORMATS.get(_suffix(path))
     return CONTENT_TYPES[found] if found else "application/octet-stream"
 
 
@@ -224,6 +223,12 @@ def decode(data: bytes) -> Array:
     if data[:8] == png.SIGNATURE:
         return png.decode(data)
     raise ValueError(f"neither a JPEG nor a PNG file: it begins with {bytes(data[:8])!r}")
+
+
+def _suffix(path: str | os.PathLike[str]) -> str:
+    """The ending of a name in small letters, with its dot; of `.png` it is none."""
+    stem, dot, ending = os.fspath(path).rpartition("/")[2].rpartition(".")
+    return f".{ending.lower()}" if stem and dot else ""
 
 
 @cache

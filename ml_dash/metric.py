@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from ml_dash import points, rows
+from ml_dash import rows
 from ml_dash.clock import now
 from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
@@ -137,6 +137,11 @@ class Metric:
         """Write a row with a timestamp drawn from ML-Dash's clock. For the recorder."""
         self._stream.put(self.encode(values, at=timestamp, step=step, strict=strict))
 
+    @property
+    def stream_name(self) -> str:
+        """The stream that the rows go to, relative to the run's folder."""
+        return self._stream.name
+
     def put(self, line: bytes) -> None:
         """Write a row that `encode` has made."""
         self._stream.put(line)
@@ -240,7 +245,9 @@ class Metric:
             raise ValueError(
                 f"{self._where}: start_index={start_index} and limit={limit} must not be negative"
             )
-        return points.page(self.stored(), start_index, limit)
+        from ml_dash.points import page
+
+        return page(self.stored(), start_index, limit)
 
     def stats(self) -> dict[str, Any]:
         """What the metric holds.
@@ -251,8 +258,10 @@ class Metric:
             `mean` and `last`; NaN is left out, and its number is `nan` if there is any. Also
             `description`, `tags` and `metadata`, where they were given.
         """
-        found: dict[str, Any] = {"name": self.name, **points.overview(self.stored())}
-        for row in points.descriptions(self._buffer.backend, self.name):
+        from ml_dash.points import descriptions, overview
+
+        found: dict[str, Any] = {"name": self.name, **overview(self.stored())}
+        for row in descriptions(self._buffer.backend, self.name):
             found |= row
         return found
 
@@ -266,7 +275,12 @@ class Metric:
         from ml_dash.reading import Source, Stream
 
         self._buffer.flush()
-        return Stream(Source(self._buffer.backend), stream_name("metrics", self.name))
+        return Stream(Source(self._buffer.backend), self._stream.name)
+
+    @property
+    def stream_name(self) -> str:
+        """The stream that the rows go to, relative to the run's folder."""
+        return self._stream.name
 
     @property
     def _where(self) -> str:

@@ -6,7 +6,6 @@ import builtins
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from ml_dash import points
 from ml_dash.clock import now
 from ml_dash.metric import Metric, united
 from ml_dash.names import topic_of
@@ -120,7 +119,9 @@ class Metrics:
 
     def list(self) -> builtins.list[dict[str, Any]]:
         """All metrics that have rows, by name: `name`, `totalDataPoints`, `firstDataAt`, …"""
-        return [{"name": name, **points.extent(self(name).stored())} for name in self.names]
+        from ml_dash.points import extent
+
+        return [{"name": name, **extent(self(name).stored())} for name in self.names]
 
     def flush(self) -> Self:
         """Wait until everything recorded so far is in the run. Never raises."""

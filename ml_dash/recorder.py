@@ -19,6 +19,7 @@ in a run, also when steps repeat or go back and when a run is continued.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,7 +29,6 @@ from weakref import WeakKeyDictionary
 
 from ml_dash import clock, rows
 from ml_dash.buffer import Buffer
-from ml_dash.buffer.guard import Guard
 from ml_dash.files import Files
 from ml_dash.metrics import Metrics
 from ml_dash.steps import as_step, as_timestamp
@@ -63,7 +63,7 @@ class _Names:
 
 _open_steps: ContextVar[tuple[_Open, ...]] = ContextVar("ml_dash_open_steps", default=())
 _names: WeakKeyDictionary[Buffer, _Names] = WeakKeyDictionary()
-_guard = Guard()
+_lock = threading.Lock()
 
 
 class Recorder:
@@ -280,7 +280,7 @@ class Recorder:
         """A name that no frame of the run has yet; all cameras of a step share it."""
         if moment.name:
             return moment.name
-        with _guard:
+        with _lock:
             names = _names.get(self._buffer)
             if names is None or names.writer != self._buffer.writer:
                 names = _names[self._buffer] = _Names(self._buffer.writer)

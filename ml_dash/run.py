@@ -10,6 +10,7 @@ import functools
 import inspect
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,6 @@ from typing import Any, Generic, TypeVar
 from ml_dash import clock, exits, ids
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
-from ml_dash.buffer.guard import Guard
 from ml_dash.buffer.recovery import drain_dead
 from ml_dash.environment import capture, process_identity
 from ml_dash.errors import NotStartedError
@@ -69,7 +69,7 @@ class Run(Generic[T]):
         self._left = left
         self._root = root
         self._buffer: Buffer | None = None
-        self._ending = Guard()
+        self._ending = threading.Lock()
         self._last_beat = 0.0
         self._status = "NOT STARTED"
         self._finished: FlushReport | None = None
@@ -251,14 +251,13 @@ class Run(Generic[T]):
 
     def _after_end(self) -> None:
         if isinstance(self.backend, LocalBackend):
-            from ml_dash.reading import write_views
-
             drain_dead(self.backend.folder)  # of children that were killed
             try:
+                from ml_dash.reading import write_views
+
                 write_views(self.backend.folder)
-            except OSError as error:
-                # They are views: whoever reads the run needs them not.
-                print(f"ml-dash: run.json could not be written: {error}", file=sys.stderr)
+            except Exception as error:  # noqa: BLE001 - a view must not hide how the run ended
+                print(f"ml-dash: run.json could not be written: {error!r}", file=sys.stderr)
 
     def _say(self, report: FlushReport) -> None:
         if not report.ok:

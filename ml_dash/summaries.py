@@ -68,7 +68,7 @@ def percentile(ordered: Sequence[float], rank: float) -> float:
     part = place - below
     if low == high or part == 0:
         return low  # also where both are infinite, of which the difference would be NaN
-    # From the nearer end, so that rounding can never lead outside of the two.
+    # From the nearer end, as numpy does: what rounding adds is smallest there.
     return low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part)
 
 

@@ -13,14 +13,18 @@ from PIL import Image
 import ml_dash
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+NAMES = ("quickstart", "images", "cartpole", "robot")
+
+STEPS, EVERY, HEIGHT, WIDTH = 400, 20, 240, 320
 
 
-def run_example(name, root, *options):
-    """Run one example and return what it printed."""
+def run_example(name, folder, *options):
+    """Run one example in a folder of its own; what it printed."""
+    # Another package's tests may have set these for themselves.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ML_DASH_")}
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / f"{name}.py"), "--root", str(root), *map(str, options)],
-        cwd=root,
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, options)],
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -31,7 +35,179 @@ def run_example(name, root, *options):
     return done.stdout
 
 
-def only_run(root, example):
-    """Open the one run that an example left under `root`."""
-    (found,) = (root / "examples").glob(f"{example}*")
-    return ml_dash.open_run(found)
+def only_run(root):
+    """The one run below `root`."""
+    (run,) = ml_dash.list_runs(root)
+    return run
+
+
+@pytest.fixture(scope="module")
+def robot(tmp_path_factory):
+    """A smaller recording of the arm: what was printed, and its run."""
+    folder = tmp_path_factory.mktemp("robot")
+    size = ("--height", HEIGHT, "--width", WIDTH)
+    printed = run_example(
+        "robot", folder, "--root", "runs", "--steps", STEPS, "--every", EVERY, *size
+    )
+    return printed, only_run(folder / "runs")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "contact_sheet"])
+def test_every_example_says_what_it_does_when_asked(name, tmp_path):
+    """`--help` prints the usage and records nothing."""
+    printed = run_example(name, tmp_path, "--help")
+    assert printed.startswith("usage:")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_example_is_tested():
+    """A file that records is among those that the tests here run."""
+    recording = {path.stem for path in EXAMPLES.glob("*.py") if "Experiment(" in path.read_text()}
+    assert recording == set(NAMES)
+
+
+def test_the_quickstart_records_a_training_run(tmp_path):
+    """Params, logs, metrics, a track and a file come back, and the loss fell."""
+    printed = run_example("quickstart", tmp_path, "--root", "runs", "--steps", 50)
+    run = only_run(tmp_path / "runs")
+    assert run.status == "COMPLETED"
+    assert run.params["data"] == {"points": 64, "noise": 0.1}
+    assert [row["message"] for row in run.logs] == ["training starts", "training ends"]
+    loss = run.metrics["train"]["loss"]
+    assert len(loss) == 50 and loss[-1] < loss[0] / 10
+    assert np.array_equal(run.tracks["model/line"]["step"], np.arange(50))
+    line = run.files.read_json("models/line.json")
+    assert line["slope"] == run.tracks["model/line"]["slope"][-1]
+    assert f"ml-dash show {run.prefix}" in printed
+
+
+def test_the_images_come_back_as_the_arrays_they_were(tmp_path):
+    """PNG keeps masks and 16-bit depth to the last bit, and the step is that of the name."""
+    run_example("images", tmp_path, "--root", "runs", "--steps", 3, "--height", 60, "--width", 80)
+    run = only_run(tmp_path / "runs")
+    assert run.cameras == [f"camera/{k}" for k in ("depth", "heat", "mask", "planes", "rgb")]
+    for camera in run.cameras:
+        assert np.array_equal(run.frames(camera).steps, np.arange(3))
+    depth, mask = run.frames("camera/depth").to_numpy(), run.frames("camera/mask").to_numpy()
+    assert depth.dtype == np.uint16 and depth.shape == (3, 60, 80)
+    assert np.array_equal(mask, np.where(depth < 2000, 255, 0))
+    planes, rgb = run.frames("camera/planes").to_numpy(), run.frames("camera/rgb").to_numpy()
+    assert planes.shape == rgb.shape == (3, 60, 80, 3)
+    assert np.abs(planes.astype(int) - rgb).mean() < 4, "JPEG and PNG show the same scene"
+
+
+def test_cartpole_records_every_transition(tmp_path):
+    """One row a step; the rewards of an episode's rows are what its metric says."""
+    run_example("cartpole", tmp_path, "--root", "runs", "--generations", 2, "--population", 4)
+    run = only_run(tmp_path / "runs")
+    table, rewards = run.tracks["cartpole/transitions"], run.metrics["episodes"]["reward"]
+    episode = table["episode"]
+    assert np.array_equal(table["step"], np.arange(len(table)))
+    assert table["observation"].shape == (len(table), 4)
+    assert np.array_equal(np.unique(episode), np.arange(8))
+    assert np.array_equal(np.bincount(episode, table["reward"]), rewards)
+    last = np.append(np.flatnonzero(np.diff(episode)), len(table) - 1)
+    over = table["terminated"] | table["truncated"]
+    assert np.array_equal(np.flatnonzero(over), last), "each episode ends once, at its last row"
+
+
+def test_the_robot_has_a_row_a_step_and_a_frame_every_so_many(robot):
+    """All tracks have every step, the frames those that divide by `--every`."""
+    printed, run = robot
+    assert len(run.tracks) == 4
+    for table in run.tracks.values():
+        assert np.array_equal(table["step"], np.arange(STEPS))
+    frames = run.frames("robot/frames")
+    assert np.array_equal(frames.steps, np.arange(0, STEPS, EVERY))
+    assert frames.to_numpy().shape == (STEPS // EVERY, HEIGHT, WIDTH, 3)
+    assert f"run      {run.folder}\n" in printed
+    assert f"rows     {4 * STEPS:,} in 4 tracks" in printed
+    assert f"frames   {STEPS // EVERY}, one at every step that divides by {EVERY}\n" in printed
+
+
+def test_the_arm_follows_its_path_and_touches_what_it_should(robot):
+    """The end-effector is near its target, reaches all balls and presses the pad."""
+    _, run = robot
+    end = run.tracks["robot/end-effector"]
+    position = np.stack([end[axis] for axis in "xyz"], axis=1)
+    error = np.linalg.norm(position - end["target"], axis=1)
+    assert np.median(error) < 0.03
+    reached = [row["fields"]["ball"] for row in run.logs if row["message"] == "ball reached"]
+    assert sorted(reached) == ["green", "red", "violet", "yellow"]
+    assert run.tracks["robot/sensors"]["touch"].max() > 1
+    assert run.tracks["robot/joints"]["position"].shape == (STEPS, 6)
+
+
+def test_a_frame_shows_the_moment_of_its_row(robot):
+    """The arm's coloured tip is seen where the row of the frame's step puts it, and no other."""
+    _, run = robot
+    rows = run.aligned("robot/end-effector", frames="robot/frames", on="step")
+    position = np.stack([rows["robot/end-effector"][axis] for axis in "xyz"], axis=1)
+    pixels, radii = project_to_image(position)
+    nearest = []
+    for i in np.flatnonzero(rows.has_frame()):
+        red, green, blue = np.moveaxis(rows.frame(i).astype(int), -1, 0)
+        magenta = (red - green > 70) & (blue - green > 30)
+        shift = np.arange(-EVERY, EVERY + 1, 4)  # 4 steps move the tip by about its own size
+        shift = shift[(i + shift >= 0) & (i + shift < STEPS)]
+        seen = np.array([share_within(magenta, pixels[i + k], radii[i + k]) for k in shift])
+        if seen.max() > 0.8:  # else the arm or a ball hides the tip
+            nearest.append(shift[seen.argmax()])
+    assert len(nearest) > STEPS // EVERY // 2
+    assert np.count_nonzero(nearest) == 0, nearest
+
+
+def project_to_image(points):
+    """Where points of the world are in the frames, (N, 2) right and down, and the tip's radius."""
+    import mujoco
+
+    model = mujoco.MjModel.from_xml_path(str(EXAMPLES / "arm.xml"))
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    camera, tip = model.camera("front").id, model.geom("tip").size[0]
+    focal = HEIGHT / 2 / np.tan(np.radians(model.cam_fovy[camera]) / 2)
+    x, y, z = ((points - data.cam_xpos[camera]) @ data.cam_xmat[camera].reshape(3, 3)).T
+    right, down = WIDTH / 2 + focal * x / -z, HEIGHT / 2 - focal * y / -z
+    return np.stack([right, down], axis=1), focal * tip / -z
+
+
+def share_within(mask, centre, radius):
+    """How much of a disc is set in a mask, 0 to 1."""
+    down, right = np.indices(mask.shape) + 0.5
+    disc = np.hypot(right - centre[0], down - centre[1]) <= radius
+    return mask[disc].mean() if disc.any() else 0.0
+
+
+def test_the_contact_sheet_shows_the_frames(robot):
+    """Its first picture is the first frame, made smaller; its path is drawn in colour."""
+    printed, run = robot
+    (path,) = re.findall(r"^look +(.*)$", printed, re.MULTILINE)
+    sheet = np.asarray(Image.open(path)).astype(int)
+    frame = Image.fromarray(run.frames("robot/frames")[0]).resize((288, 216), 1)
+    shown = sheet[66 + 5 : 66 + 211, 14 + 5 : 14 + 283]
+    assert np.abs(shown - np.asarray(frame)[5:211, 5:283]).mean() < 8
+    plot = sheet[:, 14 + 3 * (288 + 14) :]
+    coloured = plot.max(axis=-1) - plot.min(axis=-1) > 90
+    assert coloured.mean() > 0.005
+
+
+def test_the_backend_that_the_user_set_is_kept(monkeypatch):
+    """`MUJOCO_GL` is the user's when it is set."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import offscreen
+
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    assert offscreen.choose_gl() == "osmesa"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one backend each")
+def test_without_opengl_the_remedy_is_told(monkeypatch):
+    """When nothing can draw, the program ends with the command that helps."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import offscreen
+
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr(offscreen, "ATTEMPT", "raise SystemExit(1)")
+    with pytest.raises(SystemExit, match="apt-get install"):
+        offscreen.choose_gl()
+    assert "MUJOCO_GL" not in os.environ

@@ -20,8 +20,8 @@ from fakes import FakeBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash import Experiment, clock
-from ml_dash.backends import LocalBackend, MemoryBackend
+from ml_dash import Experiment, clock, open_run
+from ml_dash.backends import MemoryBackend
 from ml_dash.dotted import fold, unflatten
 from ml_dash.params import Params
 from ml_dash.reading import read_rows
@@ -440,8 +440,8 @@ def test_parameters_outlive_sessions(tmp_path: Path) -> None:
         copy = pickle.loads(pickle.dumps(second.params))
         copy.set(seed=1)
         assert second.params.get() == {"lr": 1e-3, "model.layers": 5, "seed": 1}
-    rows = list(read_rows(LocalBackend(tmp_path / "p" / "arm"), "params"))
-    assert fold(rows) == {"lr": 1e-3, "model.layers": 5, "seed": 1}
+    run = open_run(tmp_path / "p" / "arm")
+    assert dict(run.params) == {"lr": 1e-3, "model": {"layers": 5}, "seed": 1}
 
 
 def test_parameters_are_there_at_once_without_buffering() -> None:

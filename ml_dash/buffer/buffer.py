@@ -21,7 +21,6 @@ from typing import Any
 
 from ml_dash import ids
 from ml_dash.backends import Backend, LocalBackend
-from ml_dash.buffer import guard
 from ml_dash.buffer.drain import Drainer
 from ml_dash.buffer.pool import Job, Pool
 from ml_dash.buffer.report import FlushReport
@@ -76,8 +75,8 @@ class Buffer:
         self.writer = ids.new_writer_id()
         self.lost: dict[str, int] = {}
         self.closed = False
-        self._guard = guard.Guard()
-        self._drain_lock = guard.Guard()
+        self._lock = threading.Lock()
+        self._drain_lock = threading.Lock()
         self._wake: SimpleQueue[SimpleQueue[None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._drainer: Drainer | None = None
@@ -133,7 +132,7 @@ class Buffer:
 
     def _place(self, stream: Stream, line: bytes) -> bool:
         self.ensure_open()
-        with self._guard:
+        with self._lock:
             drainer = self._drainer
             if drainer is None:  # closed by another thread just now
                 raise _closed_error()
@@ -207,7 +206,7 @@ class Buffer:
                 ring,
                 self.backend,
                 self.writer,
-                self._guard,
+                self._lock,
                 self._streams,
                 self.lose,
                 self._segments_gone,
@@ -380,7 +379,7 @@ class Buffer:
             thread.join(timeout)
         with self._drain_lock:
             drainer = self._drainer
-            with self._guard:  # from here on, no row finds a place
+            with self._lock:  # from here on, no row finds a place
                 self._drainer = None
                 for stream in self._streams.values():
                     drainer.seal(stream)
@@ -456,7 +455,6 @@ _buffers: weakref.WeakSet[Buffer] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    guard.reset_after_fork()
     for buffer in list(_buffers):
         buffer.abandon()
 

@@ -9,16 +9,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
 
 from ml_dash.backends.base import Backend, SegmentGoneError
 from ml_dash.buffer.ring import Piece, Ring, Slot
 from ml_dash.buffer.stream import Stream
-
-if TYPE_CHECKING:
-    from ml_dash.buffer.guard import Guard
 
 GIVE_UP = 10.0
 _KEEP_FREE = 8
@@ -34,7 +31,7 @@ class Drainer:
         ring: Ring,
         backend: Backend,
         writer: str,
-        guard: Guard,
+        lock: threading.Lock,
         streams: Mapping[str, Stream],
         lose: Callable[[str, str, int], None],
         gone: Callable[[], None],
@@ -48,7 +45,7 @@ class Drainer:
         self.error: OSError | None = None
         self.failed = False  # whether the last drain left something
         self.touched: set[str] = set()
-        self._guard = guard
+        self._lock = lock
         self._streams = streams
         self._lose = lose
         self._gone = gone
@@ -57,7 +54,7 @@ class Drainer:
         """Write what the ring holds now; how many bytes went out. Never raises `OSError`."""
         before = self.written
         waiting: Waiting = {}
-        with self._guard:
+        with self._lock:
             end = self.ring.head
             slots = [(slot, slot.sealed, self.ring.content(slot)) for slot in self.slots]
         for piece in self.ring.records(end):
@@ -66,7 +63,7 @@ class Drainer:
             self._add(waiting, self.owners[slot.number], piece)
         self.failed = failed = self._write(waiting)
         waiting.clear()  # gives up the views, so that the ring can be closed
-        with self._guard:
+        with self._lock:
             if not failed:
                 self.ring.drained(end)
             for slot, sealed, piece in slots:
@@ -80,7 +77,7 @@ class Drainer:
         return self.written - before
 
     def lend(self, stream: Stream) -> bool:
-        """Give a busy stream a slot, if there is one. Under the guard."""
+        """Give a busy stream a slot, if there is one. Under the lock."""
         slot = self.ring.lend(stream.name, stream.segment, stream.offset)
         if slot is None:
             return False
@@ -92,7 +89,7 @@ class Drainer:
         return True
 
     def seal(self, stream: Stream) -> None:
-        """Take a stream's slot away. Under the guard. Doing it twice does no harm."""
+        """Take a stream's slot away. Under the lock. Doing it twice does no harm."""
         slot = stream.slot
         if slot is not None:
             slot.map.close()
@@ -103,7 +100,7 @@ class Drainer:
 
     def pending(self) -> int:
         """Bytes of rows that are in the ring only."""
-        with self._guard:
+        with self._lock:
             total = 0
             slots = [self.ring.content(slot) for slot in self.slots]
             for piece in [*self.ring.records(), *slots]:
@@ -153,27 +150,30 @@ class Drainer:
 
     def _append(self, stream: Stream, pieces: list[tuple[int, memoryview]]) -> None:
         segment = stream.segment_path(self.writer)
-        views = [data for _, data in pieces]
-        self.backend.append(segment, stream.written - stream.origin, views)
-        size = sum(map(len, views))
-        end = pieces[-1][0] + len(views[-1])
-        # An interrupt may have left a gap between the producer's counts; the segment has none.
-        stream.origin += end - stream.written - size
-        stream.written = end
-        stream.rows += sum(bytes(view).count(b"\n") for view in views)
-        self.written += size
         self.touched.add(segment)
+        try:
+            for start, views in _contiguous(pieces):
+                # An interrupt may have left a gap between the producer's counts; the segment has
+                # none.
+                stream.origin += start - stream.written
+                stream.written = start
+                self.backend.append(segment, start - stream.origin, views)
+                size = sum(map(len, views))
+                stream.written += size
+                self.written += size
+                stream.rows += sum(bytes(view).count(b"\n") for view in views)
+        except SegmentGoneError:
+            raise
+        except BaseException:  # also an interrupt, where the caller drains by itself
+            with contextlib.suppress(OSError):
+                arrived = stream.origin + self.backend.size(segment) - stream.written
+                stream.written += arrived
+                self.written += arrived
+            raise
 
     def _note_failure(self, stream: Stream, error: OSError) -> None:
         self.error = error
-        now = time.monotonic()
-        stream.failing_since = stream.failing_since or now
-        with contextlib.suppress(OSError):
-            size = self.backend.size(stream.segment_path(self.writer))
-            arrived = stream.origin + size - stream.written
-            if arrived > 0:
-                stream.written += arrived
-                self.written += arrived
+        stream.failing_since = stream.failing_since or time.monotonic()
 
     def _begin_again(self) -> None:
         """Segments were removed from outside: count what they held, go on in new ones."""
@@ -182,7 +182,7 @@ class Drainer:
                 continue
             reason = "its segment was removed while the run was written"
             self._lose(stream.name, reason, stream.rows)
-            with self._guard:
+            with self._lock:
                 self.seal(stream)
                 ahead = stream.place(stream.segment, stream.offset) - stream.written
                 stream.starts.append(stream.written)
@@ -204,6 +204,21 @@ class Drainer:
                 stream.origin += end - stream.written
                 stream.written = end
                 stream.failing_since = None
+
+
+def _contiguous(
+    pieces: list[tuple[int, memoryview]],
+) -> Iterator[tuple[int, list[memoryview]]]:
+    """Runs of pieces that follow each other without a gap; nearly always one."""
+    run: list[memoryview] = []
+    start = end = pieces[0][0]
+    for place, data in pieces:
+        if place != end:
+            yield start, run
+            run, start = [], place
+        run.append(data)
+        end = place + len(data)
+    yield start, run
 
 
 def _start(piece: tuple[int, memoryview]) -> int:

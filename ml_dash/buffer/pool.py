@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from ml_dash.buffer.guard import Guard
 
 Job = Callable[[], None]
 Lose = Callable[[str], None]
@@ -63,7 +62,7 @@ class Pool:
 
     def reset_after_fork(self) -> None:
         """Forget the jobs, which are the parent's, and the threads, which are not here."""
-        self._guard = Guard()
+        self._lock = threading.Lock()
         self._queue: SimpleQueue[_Turn | None] = SimpleQueue()
         self._turns: dict[str, deque[_Turn]] = {}
         self._started: list[threading.Thread] = []
@@ -88,13 +87,13 @@ class Pool:
         """The caller's own turn at `key`, after all jobs of it that were submitted before."""
         turn = _Turn(key, 0, None, SimpleQueue())
         try:
-            with self._guard:
+            with self._lock:
                 self._line_up(turn)
             assert turn.granted is not None
             turn.granted.get()
             yield
         finally:
-            with self._guard:
+            with self._lock:
                 waiting = self._turns.get(key)
                 if waiting is not None and waiting and waiting[0] is turn:
                     self._next(key)
@@ -105,7 +104,7 @@ class Pool:
         """Wait until every job submitted so far is done; whether it is."""
         deadline = None if timeout is None else time.monotonic() + timeout
         ticket: SimpleQueue[None] = SimpleQueue()
-        with self._guard:
+        with self._lock:
             self._waiters.add(ticket)
             last = self._last
         try:
@@ -119,7 +118,7 @@ class Pool:
                     continue
             return True
         finally:
-            with self._guard:
+            with self._lock:
                 self._waiters.discard(ticket)
 
     def close(self, timeout: float) -> None:
@@ -134,7 +133,7 @@ class Pool:
             self._queue.put(None)
         for thread in self._started:
             thread.join(1.0)
-        with self._guard:
+        with self._lock:
             left = len(self._active)
             self._active.clear()
         for _ in range(left):
@@ -146,20 +145,25 @@ class Pool:
         return len(self._active)
 
     def _unfinished_until(self, number: int) -> bool:
-        with self._guard:
+        with self._lock:
             return any(active <= number for active in self._active)
 
     def _admit(self, turn: _Turn) -> bool:
-        with self._guard:
+        with self._lock:
             if self.in_flight and self.in_flight + turn.size > self.limit:
                 return False
-            self.in_flight += turn.size
-            self._last += 1
-            turn.number = self._last
-            self._active.add(turn.number)
-            if len(self._started) < self.threads:
-                self._start()
-            self._line_up(turn)
+            turn.number = self._last = self._last + 1
+            try:
+                self._active.add(turn.number)
+                self.in_flight += turn.size
+                if len(self._started) < self.threads:
+                    self._start()
+                self._line_up(turn)
+            except BaseException:  # Ctrl-C in the middle: the job was not taken
+                if turn.job is not None and turn not in self._turns.get(turn.key, ()):
+                    self._active.discard(turn.number)
+                    self.in_flight = max(0, self.in_flight - turn.size)
+                raise
             return True
 
     def _line_up(self, turn: _Turn) -> None:
@@ -197,14 +201,14 @@ class Pool:
 
     def _wait_for_progress(self) -> bool:
         ticket: SimpleQueue[None] = SimpleQueue()
-        with self._guard:
+        with self._lock:
             self._waiters.add(ticket)
         try:
             ticket.get(timeout=0.5)
         except Empty:
             return self.error is None or self._patience() > 0
         finally:
-            with self._guard:
+            with self._lock:
                 self._waiters.discard(ticket)
         return True
 
@@ -218,7 +222,7 @@ class Pool:
             self._attempt(turn.job)
         finally:
             turn.job = None  # frees the frame before the next one is taken
-            with self._guard:
+            with self._lock:
                 self.in_flight -= turn.size
                 self._active.discard(turn.number)
                 self._next(turn.key)

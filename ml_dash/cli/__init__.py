@@ -67,7 +67,8 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ml-dash {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name")
     for command in COMMANDS:
-        shown = "\n".join(f"  {line:<42} {remark}" for line, remark in command.examples)
+        longest = max(len(line) for line, _ in command.examples)
+        shown = "\n".join(f"  {line:<{longest}}   {remark}" for line, remark in command.examples)
         own = commands.add_parser(
             command.name,
             help=command.summary,

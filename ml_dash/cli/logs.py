@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import deque
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.cli.command import DONE, Command, take_json, take_run
-from ml_dash.cli.json_text import json_text, plain
 from ml_dash.cli.quantities import moment
 from ml_dash.cli.screen import Screen
 from ml_dash.cli.target import open_target
@@ -115,6 +113,8 @@ def _last(rows: Iterable[Row], limit: int | None) -> Iterable[Row]:
 
 
 def _show_json(screen: Screen) -> Callable[[Row], None]:
+    from ml_dash.cli.json_text import json_text
+
     def show(row: Row) -> None:
         screen.line(json_text(row))
 
@@ -147,6 +147,10 @@ def _fields(row: Row) -> str:
 
 
 def _value(value: Any) -> str:
+    import json
+
+    from ml_dash.cli.json_text import plain
+
     bare = isinstance(value, str) and value and not any(char in value for char in " =\"'")
     text = value if bare else json.dumps(plain(value), ensure_ascii=False)
     text = printable(text)

@@ -64,9 +64,10 @@ def moment(timestamp: float, *, parts: str = "%Y-%m-%d %H:%M:%S", decimals: int 
 def moments(first: float, last: float) -> str:
     """From one timestamp to another, without saying the same day twice."""
     start, end = moment(first), moment(last)
-    if " " in start and start.partition(" ")[0] == end.partition(" ")[0]:
-        end = end.partition(" ")[2]
-    return start if start == end else f"{start} to {end}"
+    if start == end:
+        return start
+    day, _, time_of_day = end.partition(" ")
+    return f"{start} to {time_of_day if time_of_day and start.startswith(f'{day} ') else end}"
 
 
 def rate(number: int, seconds: float) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from typing import TextIO
 
 from ml_dash.cli.text import cut, printable
 
+STATUS_STYLES = {
+    "RUNNING": ("blue",),
+    "COMPLETED": ("green",),
+    "FAILED": ("red",),
+    "CANCELLED": ("yellow",),
+    "INTERRUPTED": ("yellow",),
+}
 _STYLES = {"bold": "1", "faint": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34"}
 _BLINK = 0.1  # seconds between two states of the progress line
 
@@ -33,7 +39,7 @@ class Screen:
         self._out: TextIO | None = sys.stdout if out is None else out
         self._err: TextIO | None = sys.stderr if err is None else err
         tty = _is_tty(self._out)
-        self.room = shutil.get_terminal_size().columns if tty else None
+        self.room = _columns() if tty else None
         # Conventions of terminals, not settings of ours: hence not in `settings`.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         self.colours = tty and not plain
@@ -69,8 +75,8 @@ class Screen:
         if now - self._shown >= _BLINK and _is_tty(self._err):
             self._shown = now
             self._moving = True
-            room = shutil.get_terminal_size().columns - 1
-            _write(self._err, f"\r\x1b[K{cut(printable(text), max(1, room))}", flush=True)
+            shown = cut(printable(text), max(1, _columns() - 1))
+            _write(self._err, f"\r\x1b[K{shown}", flush=True)
 
     def _clear(self) -> None:
         if self._moving:
@@ -81,6 +87,12 @@ class Screen:
         """Leave the terminal as a next command expects it, and hand over what was printed."""
         self._clear()
         self.flush()
+
+
+def _columns() -> int:
+    import shutil  # brings the compressors along, and most output goes to a pipe or is one line
+
+    return shutil.get_terminal_size().columns
 
 
 def _is_tty(stream: TextIO | None) -> bool:

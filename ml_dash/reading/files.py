@@ -19,6 +19,7 @@ from ml_dash.rows import decode_row
 
 INDEX = "files/index"
 DATA = "files/data"
+IMAGES = (".jpg", ".jpeg", ".png")
 
 
 class Entry(NamedTuple):
@@ -151,6 +152,11 @@ def matches(path: str, pattern: str) -> bool:
     forms = (path.rpartition("/")[2], path)
     patterns = (pattern, pattern.removeprefix("**/"))
     return any(fnmatchcase(form, wanted) for form in forms for wanted in patterns)
+
+
+def is_image(row: Row) -> bool:
+    """Whether a file of the index is an image that can be decoded."""
+    return str(row["path"]).lower().endswith(IMAGES)
 
 
 def open_data(source: Source, place: str) -> BinaryIO:

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from ml_dash.reading.columns import Array, Part, finish, pack, select
 from ml_dash.reading.entries import Floats, Integers, whole_numbers
-from ml_dash.reading.files import Files, open_data
+from ml_dash.reading.files import Files, is_image, open_data
 from ml_dash.reading.lines import Row
 
 if TYPE_CHECKING:
     from ml_dash.reading.source import Source
-
-IMAGES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +144,10 @@ def find_frames(source: Source, files: Files, prefix: str) -> Frames:
     return Frames(source, prefix, [(row, session) for row, session in found if is_image(row)])
 
 
-def is_image(row: Row) -> bool:
-    """Whether a file of the index is an image that can be decoded."""
-    return str(row["path"]).lower().endswith(IMAGES)
-
-
 def _time(row: Row) -> float:
     """The time that a file belongs to; when it was saved, if nothing says more."""
     at = row.get("at")
-    return float(at) if type(at) in (int, float) else float(row["timestamp"])
+    return float(at if isinstance(at, (int, float)) else row["timestamp"])
 
 
 def _episode(row: Row) -> Any:

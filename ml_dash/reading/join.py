@@ -10,8 +10,8 @@ the result. Units are brought together level by level, the surest sign first:
 
 Where a level finds a step more than once in a stream, repeats pair in order of arrival. Rows that
 are together already stay so and count as one: with frames at every fourth step, the frame of a
-repeated step goes where its row goes. If streams repeat a step unequally often, and what is together
-does not tell which belongs to which, the group is ambiguous.
+repeated step goes where its row goes. If streams repeat a step unequally often, and what is
+together does not tell which belongs to which, the group is ambiguous.
 
 All of this is done for all rows at once, in numpy.
 """
@@ -68,6 +68,16 @@ class Units:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, index: Integers) -> Units:
+        """Some of the units, in this order."""
+        return Units(
+            self.rows[index],
+            self.steps[index],
+            self.timestamps[index],
+            self.sessions[index],
+            self.episodes[index],
+        )
+
 
 def alone(sides: list[Side]) -> Units:
     """Each row for itself."""
@@ -80,9 +90,7 @@ def alone(sides: list[Side]) -> Units:
     return _described(rows, sides)
 
 
-def bring_together(
-    units: Units, sides: list[Side], groups: Integers
-) -> tuple[Units, Integers]:
+def bring_together(units: Units, sides: list[Side], groups: Integers) -> tuple[Units, Integers]:
     """Bring the units of each group together.
 
     Args:
@@ -128,12 +136,13 @@ def first_or_last(units: Units, sides: list[Side], groups: Integers, last: bool)
 
 def number(*keys: NDArray[np.generic]) -> Integers:
     """Number the distinct combinations of keys, from 0."""
-    result = np.zeros(len(keys[0]), np.int64)
-    for key in keys:
+    result: Integers
+    _, result = np.unique(keys[0], return_inverse=True)
+    for key in keys[1:]:
         _, inverse = np.unique(key, return_inverse=True)
-        result = result * (int(inverse.max(initial=0)) + 1) + inverse
         # Numbered anew each time, so that products stay small
-        _, result = np.unique(result, return_inverse=True)
+        combined = result * (int(inverse.max(initial=0)) + 1) + inverse
+        _, result = np.unique(combined, return_inverse=True)
     return result
 
 

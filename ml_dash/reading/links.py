@@ -15,7 +15,7 @@ from ml_dash.reading.join import ABSENT, Side
 if TYPE_CHECKING:
     from ml_dash.reading.frames import Frames
 
-UNNAMED, GONE = -1, -2
+_GONE = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,14 @@ class Names:
         return name in self._ends
 
 
-def link(camera: Frames, fields: list[Part], topics: list[Side], names: Names) -> Camera:
+def link(
+    camera: Frames, episodes: Integers, fields: list[Part], topics: list[Side], names: Names
+) -> Camera:
     """Find the frames of one camera that rows name.
 
     Args:
         camera: the frames.
+        episodes: of each frame, as a number; `ABSENT` where it has none.
         fields: the column `frame` of each topic, for the rows of `topics`.
         topics: the rows.
         names: of all files of the run.
@@ -74,22 +77,23 @@ def link(camera: Frames, fields: list[Part], topics: list[Side], names: Names) -
         found = np.full(len(side), ABSENT)
         turns: dict[tuple[Any, ...], int] = {}
         for row, name in _names(field, camera.prefix):
-            frame = number_of.get(name, GONE)
-            if frame == GONE and names.known(name):
+            frame = number_of.get(name, _GONE)
+            if frame == _GONE and names.known(name):
                 continue  # that of another camera
             key = (name, int(side.steps[row]))
             turns[key] = turn = turns.get(key, 0) + 1
             if (*key, turn) not in keys:
                 keys[*key, turn] = len(frames)
-                frames.append(ABSENT if frame == GONE else frame)
+                frames.append(ABSENT if frame == _GONE else frame)
                 source.append((topic, row))
             found[row] = keys[*key, turn]
         links.append(found)
-    return _camera(camera, topics, links, np.array(frames, np.int64), source)
+    return _camera(camera, episodes, topics, links, np.array(frames, np.int64), source)
 
 
 def _camera(
     camera: Frames,
+    episodes: Integers,
     topics: list[Side],
     links: list[Integers],
     named: Integers,
@@ -98,7 +102,9 @@ def _camera(
     facts = camera.facts
     unnamed = np.ones(len(camera), np.bool_)
     unnamed[named[named != ABSENT]] = False
-    stepless = np.zeros(len(camera), np.bool_) if facts.steps.missing is None else facts.steps.missing
+    stepless = (
+        np.zeros(len(camera), np.bool_) if facts.steps.missing is None else facts.steps.missing
+    )
     free = np.flatnonzero(unnamed & ~stepless)
 
     def of_rows(values: str) -> Integers:
@@ -112,7 +118,7 @@ def _camera(
         np.concatenate([times, camera.timestamps[free]]),
         np.concatenate([of_rows("sessions"), facts.sessions[free]]),
         np.concatenate([facts.ids[real] if len(camera) else real, facts.ids[free]]),
-        np.concatenate([of_rows("episodes"), np.full(len(free), ABSENT)]),
+        np.concatenate([of_rows("episodes"), episodes[free]]),
     )
     return Camera(
         side,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml_dash.backends import Backend
 from ml_dash.dotted import fold, unflatten
 from ml_dash.names import topic_of
-from ml_dash.reading.files import Files, find_frames, is_image
+from ml_dash.reading.files import Files, is_image
 from ml_dash.reading.lines import Problem, Segment
 from ml_dash.reading.logs import LogView
 from ml_dash.reading.source import Source
@@ -138,6 +138,8 @@ class RunView:
         Raises:
             KeyError: there is no image there.
         """
+        from ml_dash.reading.frames import find_frames
+
         prefix = prefix.strip("/")
         frames = find_frames(self.source, self.files, prefix)
         if not len(frames):
@@ -175,7 +177,7 @@ class RunView:
             KeyError: no such track or camera.
             ValueError: an argument has no such value.
         """
-        from ml_dash.reading.aligned import align
+        from ml_dash.reading.align import align
 
         cameras = [frames] if isinstance(frames, str) else list(frames or ())
         return align(

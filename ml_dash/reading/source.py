@@ -46,6 +46,10 @@ class Source:
         folder = getattr(self.backend, "folder", None)
         return folder if isinstance(folder, Path) else None
 
+    def now(self) -> Source:
+        """Another source of the same run, as it is now."""
+        return Source(self.backend, recover=False)
+
     def refresh(self) -> None:
         """Forget what was listed: the next read sees what has been written since."""
         self._rooms.clear()

@@ -1,0 +1,210 @@
+"""Whether all of a run is there and whole: every line, every file, every step.
+
+Nothing of what was recorded is changed. What dead processes left in their rings is written into
+segments of its own first, as by every reader.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml_dash.backends import LocalBackend
+from ml_dash.reading.check_files import check_files, index_faults, leftovers
+from ml_dash.reading.check_steps import StepCheck, Steps
+from ml_dash.reading.files import INDEX
+from ml_dash.reading.lines import Problem, Problems, Segment, read_blocks
+from ml_dash.reading.locate import is_run
+from ml_dash.reading.run_view import RunView
+from ml_dash.reading.source import ROOMS
+from ml_dash.reading.status import RUNNING
+
+_SPAN = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found.
+
+    Attributes:
+        severity: `error`: something recorded is lost or damaged. `warning`: something is not as it
+            should be, nothing is lost. `note`: a trace of a crash that did no harm.
+        path: the file, relative to the run's folder.
+        message: what is the matter.
+        offset: the byte at which, in a segment.
+    """
+
+    severity: str
+    path: str
+    message: str
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        place = self.path if self.offset is None else f"{self.path}: byte {self.offset:,}"
+        return f"{self.severity}: {place}: {self.message}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as plain JSON types."""
+        return {
+            "severity": self.severity,
+            "path": self.path,
+            "offset": self.offset,
+            "message": self.message,
+        }
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """What a check looked at, and what it found.
+
+    Attributes:
+        folder: the run's.
+        prefix: the run's key.
+        status: the run's.
+        segments: how many were read.
+        rows: how many readable rows they hold.
+        bytes: how long the segments are together.
+        files: how many files the index names.
+        file_bytes: how long those are together.
+        drained: rows that dead processes had left and that are in segments now, by stream.
+        steps: how the frames of each camera fit to the rows.
+        findings: errors first.
+    """
+
+    folder: str
+    prefix: str
+    status: str
+    segments: int = 0
+    rows: int = 0
+    bytes: int = 0
+    files: int = 0
+    file_bytes: int = 0
+    drained: dict[str, int] = field(default_factory=dict)
+    steps: list[StepCheck] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is lost or damaged."""
+        return not self.errors
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that are errors."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def add(self, severity: str, path: str, message: str, offset: int | None = None) -> None:
+        """Note a finding."""
+        self.findings.append(Finding(severity, path, message, offset))
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON types."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        found["ok"] = self.ok
+        found["steps"] = [step.to_json() for step in self.steps]
+        found["findings"] = [finding.to_json() for finding in self.findings]
+        return found
+
+
+def check_run(folder: str | os.PathLike[str]) -> CheckReport:
+    """Check the run in a folder.
+
+    Args:
+        folder: the run's, as `RunView.folder` has it.
+
+    Raises:
+        FileNotFoundError: there is no run in it.
+    """
+    path = Path(folder).absolute()
+    if not is_run(path):
+        raise FileNotFoundError(f"there is no run in {path}")
+    run = RunView(LocalBackend(path))
+    report = CheckReport(str(path), run.prefix, run.status)
+    _take_recovery(run, report)
+    steps = Steps(run.files)
+    for stream in (name for room in ROOMS for name in run.source.streams(room)):
+        for segment in run.source.segments(stream):
+            _check_segment(run, segment, steps, report)
+    for severity, place, message in check_files(run, report):
+        report.add(severity, place, message)
+    for severity, place, message in leftovers(path, run.files, running=run.status == RUNNING):
+        report.add(severity, place, message)
+    report.steps = steps.result()
+    for severity, place, message in steps.findings(running=run.status == RUNNING):
+        report.add(severity, place, message)
+    order = ("error", "warning", "note")
+    report.findings.sort(key=lambda f: (order.index(f.severity), f.path, f.offset or 0))
+    return report
+
+
+def _take_recovery(run: RunView, report: CheckReport) -> None:
+    recovery = run.source.recovery
+    if recovery is not None:
+        report.drained = dict(recovery.rows)
+        for problem in recovery.problems:
+            message = f"rows of a dead process could not be written into segments: {problem}"
+            report.add("warning", ".buffer", message)
+
+
+def _check_segment(run: RunView, segment: Segment, steps: Steps, report: CheckReport) -> None:
+    """Read every line of a segment."""
+    problems = Problems()
+    report.segments += 1
+    report.bytes += segment.size
+    for block in read_blocks(run.source.backend, segment, problems):
+        report.rows += len(block.rows)
+        if segment.stream == INDEX:
+            for offset, message in index_faults(block):
+                report.add("error", segment.path, message, offset)
+        elif segment.stream.startswith("tracks/"):
+            steps.take(block)
+    for problem in problems:
+        _add_problem(run, segment, problem, report)
+    unfinished = problems.unfinished.get(segment.path)
+    running = {session.id for session in run.sessions if session.status == RUNNING}
+    if unfinished is not None and segment.writer not in running:
+        _add_problem(run, segment, unfinished, report)
+
+
+def _add_problem(run: RunView, segment: Segment, problem: Problem, report: CheckReport) -> None:
+    message = f"{problem.reason} ({problem.size:,} bytes)"
+    if _is_rewritten(run, segment, problem):
+        message += "; its row was written again, whole"
+        report.add("note", problem.path, message, problem.offset)
+    else:
+        report.add("error", problem.path, message, problem.offset)
+
+
+def _is_rewritten(run: RunView, segment: Segment, problem: Problem) -> bool:
+    """Whether a row that was cut off stands whole somewhere behind: a writer that could not finish
+    a line ends it and writes the row again, and so does whoever drains a ring.
+    """
+    cut = segment.read(run.source.backend, problem.offset, problem.size).rstrip(b"\n")
+    if b"," not in cut or b"\0" in cut:  # not even its timestamp, or not a beginning of it
+        return False
+    return any(
+        _holds(run, other, cut, problem.offset + problem.size if other == segment else 0)
+        for other in run.source.segments(segment.stream)
+        if other.writer == segment.writer and other.part >= segment.part
+    )
+
+
+def _holds(run: RunView, segment: Segment, cut: bytes, start: int) -> bool:
+    """Whether a line of the segment, from the byte `start` on, begins with `cut`."""
+    for text in _overlapping(run, segment, start, len(cut) + 1):
+        if text.startswith(cut) or b"\n" + cut in text:
+            return True
+    return False
+
+
+def _overlapping(run: RunView, segment: Segment, start: int, overlap: int) -> Iterator[bytes]:
+    """The bytes of a segment in pieces; what is near a seam is in both."""
+    while start < segment.size:
+        text = segment.read(run.source.backend, start, _SPAN + overlap)
+        if not text:
+            return
+        yield text
+        start += _SPAN
