@@ -1,6 +1,9 @@
-"""Whole files inside a run's folder: written beside their place, then renamed into it.
+"""Whole files inside a run's folder: written beside their place, then put into it.
 
 A file appears under its name only when all of it is there; the one it replaces stays until then.
+Where the system has files without a name (Linux, most local file systems) a process that is killed
+leaves nothing behind; elsewhere a temporary file, whose name ends in `.tmp`.
+
 Pure local I/O: no threads, no rows, no buffer. Paths are relative, with `/`, checked and encoded.
 """
 
@@ -29,8 +32,13 @@ _FICLONE = 0x40049409  # from linux/fs.h: share another file's blocks, copied wh
 _LINKS = hasattr(os, "link") and os.link in os.supports_follow_symlinks
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | SAFE
+_NAMELESS = os.O_RDWR | getattr(os, "O_TMPFILE", 0) | getattr(os, "O_CLOEXEC", 0)
+TRANSIENT = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 _NAME_KEPT = 48  # characters of a name kept in that of its temporary: at most 192 bytes of UTF-8
 _numbers = itertools.count()
+
+HAS_NAMELESS = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")  # noqa: PTH112
+"""Whether files can be written before they have a name, and be given one afterwards."""
 
 
 class SourceError(OSError):
@@ -40,14 +48,18 @@ class SourceError(OSError):
 class BlobFolder(FolderTree):
     """The files below one folder, such as `files/data` of a run. Safe to use from any thread."""
 
+    nameless = HAS_NAMELESS
+
     def draft(self, parts: Sequence[str]) -> Draft:
         """Begin a file at the place that `parts`, the encoded components of its path, lead to."""
         return Draft(self, tuple(parts))
 
     def make(self, parts: tuple[str, ...]) -> tuple[Folder, str, int]:
-        """Make a temporary file beside a place: its folder, its name, and the file open."""
+        """Make a file beside a place: its folder, its temporary name if any, and the file."""
         for attempt in range(3):
             folder = self.folder(parts[:-1])
+            if (file := self._make_nameless(folder)) is not None:
+                return folder, "", file
             temporary = _temporary_name(parts[-1], attempt)
             try:
                 return folder, temporary, folder.open(temporary, _NEW)
@@ -56,6 +68,18 @@ class BlobFolder(FolderTree):
             except FileNotFoundError:
                 self.forget(folder)  # removed between the check and now
         raise FileNotFoundError(errno.ENOENT, "the folder is removed again and again", folder.path)
+
+    def _make_nameless(self, folder: Folder) -> int | None:
+        if not self.nameless or folder.descriptor is None:
+            return None
+        try:
+            return os.open(".", _NAMELESS, 0o666, dir_fd=folder.descriptor)
+        except OSError as error:
+            if error.errno in TRANSIENT:
+                raise  # a full disk is no reason to go without
+            if folder.current():
+                self.nameless = False  # this file system has no such files
+            return None
 
     def open(self, place: str) -> BinaryIO:
         """Open the file at `place` for reading.
@@ -107,15 +131,9 @@ class Draft:
             self._make()
         view = memoryview(data).cast("B")
         self._hash.update(view)
-        size = view.nbytes
-        done = os.write(self._file, view)
-        while done < size:
-            written = os.write(self._file, view[done:])
-            if not written:
-                raise OSError(errno.EIO, "the file system took no byte and gave no error")
-            done += written
-        self.size += size
-        return size
+        write_all(self._file, view)
+        self.size += view.nbytes
+        return view.nbytes
 
     def flush(self) -> None:
         """Nothing to do; encoders that write to a file call it."""
@@ -186,17 +204,58 @@ class Draft:
         replaces another is announced just before: were the process killed in between, the file
         would still be one that had been announced before, and a reader finds out by its hash.
         """
-        if not self._temporary:
+        announce = announce or _silently
+        if not self._temporary and self._file < 0:
             self._make()  # an empty file
+        name = self._parts[-1]
+        if not self._temporary:
+            try:
+                if self._link(name):
+                    self._close()
+                    announce(place := self._folder.joined(name))
+                    return place
+                temporary = _temporary_name(name, 1)  # there is something: rename over it
+                if self._link(temporary):
+                    self._temporary = temporary
+            except OSError as error:
+                if error.errno in TRANSIENT or not self._folder.current():
+                    raise
+            if not self._temporary:
+                self._use_names()
         self._close()
-        folder, name = self._folder, self._parts[-1]
+        return self._rename(name, announce)
+
+    def _link(self, name: str) -> bool:
+        """Give the file without a name this one; false if that is taken."""
+        source = f"/proc/self/fd/{self._file}"
+        try:
+            os.link(source, name, dst_dir_fd=self._folder.descriptor, follow_symlinks=True)
+        except FileExistsError:
+            return False
+        return True
+
+    def _use_names(self) -> None:
+        """Copy what was written to a file with a name: this one cannot be given any."""
+        nameless, self._blobs.nameless = self._file, False
+        try:
+            self._make()
+            buffer = bytearray(CHUNK)
+            with open(nameless, "rb", buffering=0, closefd=False) as file:
+                file.seek(0)
+                while count := file.readinto(buffer):
+                    write_all(self._file, memoryview(buffer)[:count])
+        finally:
+            os.close(nameless)
+
+    def _rename(self, name: str, announce: Callable[[str], None]) -> str:
+        folder = self._folder
         for _ in range(2):
             status = folder.status(name)
             if status is not None and stat.S_ISDIR(status.st_mode):
                 name = marked(self._parts[-1], FILE_MARK)
                 status = folder.status(name)
             place = folder.joined(name)
-            if announce is not None and status is not None:
+            if status is not None:
                 announce(place)
             try:
                 os.replace(
@@ -207,9 +266,8 @@ class Draft:
                 )
             except IsADirectoryError:
                 continue  # somebody made a folder of this name just now
-            if announce is not None and status is None:
-                announce(place)
             if status is None:
+                announce(place)
                 self._temporary = ""
             else:  # renaming a link over another one to the same file leaves both
                 self.discard()
@@ -274,6 +332,20 @@ def reflink(source: int, target: int) -> bool:
     except (ImportError, OSError):
         return False
     return True
+
+
+def write_all(file: int, data: memoryview) -> None:
+    """Write all bytes to an open file, however few it takes at a time."""
+    done = os.write(file, data)
+    while done < data.nbytes:
+        written = os.write(file, data[done:])
+        if not written:
+            raise OSError(errno.EIO, "the file system took no byte and gave no error")
+        done += written
+
+
+def _silently(place: str) -> None:
+    """What is announced when nobody asked."""
 
 
 def _temporary_name(name: str, attempt: int) -> str:

@@ -1,9 +1,9 @@
 """Memory for copies of frames, taken in large pieces and used again.
 
-What a copy costs is mostly its memory: a new page is a fault and a clearing, 225 of them for a frame
-of 480x640x3, and on virtual machines these take several times as long as the copying itself. So
-frames of middling size are copied into slabs that the kernel is asked to back with huge pages, and
-a frame's place goes to the next one as soon as nobody refers to it.
+What a copy costs is mostly its memory: a new page is a fault and a clearing, 225 of them for a
+frame of 480x640x3, and on virtual machines these take several times as long as the copying itself.
+So frames of middling size are copied into slabs that the kernel is asked to back with huge pages,
+and a frame's place goes to the next one as soon as nobody refers to it.
 
 At most `IDLE` slabs stay when no frame is in flight. Small arrays come cheaply from the heap, and
 for large ones numpy itself asks for huge pages.
@@ -34,22 +34,18 @@ _ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
 def copy_of(array: Array) -> Array:
-    """A C-contiguous copy of a numeric array. Safe to call from any thread."""
+    """A copy of a numeric array, in the order that its memory has. Safe to call from any thread."""
     import numpy as np
 
     size = array.nbytes
     if _ADVICE is None or not SMALLEST <= size < LARGEST:
-        return array.copy()
-    place = _take(-(-size // 64) * 64)
-    place.__array_interface__ = {
-        "version": 3,
-        "shape": array.shape,
-        "typestr": array.dtype.str,
-        "data": (place.address, False),
-    }
-    copy = np.asarray(place)  # its base, and that of every view of it, is the place
-    np.copyto(copy, array)
-    return copy
+        return array.copy(order="K")
+    strides = array.strides
+    order = sorted(range(array.ndim), key=lambda axis: -abs(strides[axis]))
+    ordered = array.transpose(order)
+    copy = _take(-(-size // 64) * 64).as_array(ordered.shape, array.dtype.str)
+    np.copyto(copy, ordered)
+    return copy.transpose(sorted(range(array.ndim), key=order.__getitem__))
 
 
 class _Slab:
@@ -78,16 +74,28 @@ class _Slab:
 class _Place:
     """A place in a slab, for as long as anybody refers to it."""
 
-    __slots__ = ("__array_interface__", "_slab", "address")
+    __slots__ = ("__array_interface__", "_address", "_slab")
 
     def __init__(self, slab: _Slab, address: int) -> None:
         self._slab = slab
-        self.address = address
+        self._address = address
+
+    def as_array(self, shape: tuple[int, ...], type_: str) -> Array:
+        """An array here; its base, and that of every view of it, is this place."""
+        import numpy as np
+
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": type_,
+            "data": (self._address, False),
+        }
+        return np.asarray(self)
 
     def __del__(self) -> None:
         # May run at any time and in any thread: single operations only, each of them atomic.
         slab = self._slab
-        slab.free.append(self.address)
+        slab.free.append(self._address)
         if len(slab.free) == slab.count:
             idle = [other for other in list(_slabs) if len(other.free) == other.count]
             if len(idle) > IDLE:
@@ -99,7 +107,7 @@ class _Place:
 
 def _take(size: int) -> _Place:
     # A slab that was let go meanwhile lives on for as long as the place in it.
-    for slab in list(_slabs):
+    for slab in _slabs:
         if slab.size == size and slab.free:
             try:
                 return _Place(slab, slab.free.pop())

@@ -103,7 +103,7 @@ class Metric:
         step: int | None = None,
         strict: bool = True,
     ) -> bytes:
-        """Encode a row as a line, as `log` would.
+        """Encode a row as a line, as `log` would. For those who write several rows as one.
 
         Args:
             values: as `log` takes them; `timestamp` and `step` among them are the row's own.
@@ -130,12 +130,6 @@ class Metric:
         if any(isinstance(value, Mapping) for value in fields.values()):
             fields = rows.flatten(fields, "/", where)
         return rows.encode_row(fields, head=row, where=where, strict=strict)
-
-    def write(
-        self, values: Mapping[str, Any], timestamp: float, step: int | None, *, strict: bool = True
-    ) -> None:
-        """Write a row with a timestamp drawn from ML-Dash's clock. For the recorder."""
-        self._stream.put(self.encode(values, at=timestamp, step=step, strict=strict))
 
     @property
     def stream_name(self) -> str:
@@ -276,11 +270,6 @@ class Metric:
 
         self._buffer.flush()
         return Stream(Source(self._buffer.backend), self._stream.name)
-
-    @property
-    def stream_name(self) -> str:
-        """The stream that the rows go to, relative to the run's folder."""
-        return self._stream.name
 
     @property
     def _where(self) -> str:

@@ -350,8 +350,10 @@ def test_one_bad_row_of_several_stores_none(metrics: Metrics, buffer: FakeBuffer
 def test_the_recorder_s_way_in_writes_the_same_rows(metrics: Metrics, buffer: FakeBuffer) -> None:
     """With a stamp and a step of its own, and a repr where it is not strict."""
     stamp = clock.now()
-    metrics("train").write({"loss": {"a": 1}}, stamp, 7)
-    metrics("train").write({"loss": object}, stamp, None, strict=False)
+    train = metrics("train")
+    assert train.stream_name == "metrics/train"
+    train.put(train.encode({"loss": {"a": 1}}, at=stamp, step=7))
+    train.put(train.encode({"loss": object}, at=stamp, strict=False))
     assert buffer.rows("metrics/train") == [
         {"timestamp": stamp, "step": 7, "loss/a": 1},
         {"timestamp": stamp, "loss": "<class 'object'>"},

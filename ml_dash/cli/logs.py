@@ -61,9 +61,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     return DONE
 
 
-def _follow(
-    view: RunView, options: Namespace, screen: Screen, show: Callable[[Row], None]
-) -> None:
+def _follow(view: RunView, options: Namespace, screen: Screen, show: Callable[[Row], None]) -> None:
     """Show what there is and then what comes, from all writers, until the run has ended."""
     from ml_dash.reading import Tail
     from ml_dash.reading.status import RUNNING

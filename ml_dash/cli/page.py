@@ -181,7 +181,9 @@ def _summary(environment: Mapping[str, Any]) -> dict[str, Any]:
         "command": " ".join(map(str, environment.get("command") or ())),
         "directory": environment.get("cwd"),
         "git": _git(git),
-        "python": " ".join(str(python[key]) for key in ("implementation", "version") if key in python),
+        "python": " ".join(
+            str(python[key]) for key in ("implementation", "version") if key in python
+        ),
         "packages": len(_dict(environment.get("packages"))),
         "system": environment.get("distribution") or environment.get("os"),
         "cpus": environment.get("cpus"),

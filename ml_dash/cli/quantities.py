@@ -19,12 +19,12 @@ def size(number: int) -> str:
     """Bytes as `512 B`, `1.5 kB`, `20 MB`: three digits, steps of 1,000."""
     if number < 1000:
         return f"{number} B"
-    value = float(number)
-    for unit in ("kB", "MB", "GB", "TB"):
+    value = number / 1000
+    units = ["TB", "GB", "MB", "kB"]
+    while value >= 999.5 and len(units) > 1:
         value /= 1000
-        if value < 999.5:
-            break
-    return f"{_short(value)} {unit}"
+        units.pop()
+    return f"{_short(value)} {units[-1]}"
 
 
 def duration(seconds: float) -> str:
@@ -54,7 +54,11 @@ def moment(timestamp: float, *, parts: str = "%Y-%m-%d %H:%M:%S", decimals: int 
         decimals: of the seconds that end it.
     """
     if not _CALENDAR[0] <= timestamp < _CALENDAR[1]:
-        return f"{timestamp:,.6f}".rstrip("0").rstrip(".") if abs(timestamp) < 1e15 else f"{timestamp:g}"
+        return (
+            f"{timestamp:,.6f}".rstrip("0").rstrip(".")
+            if abs(timestamp) < 1e15
+            else f"{timestamp:g}"
+        )
     if not decimals:
         return time.strftime(parts, time.localtime(timestamp))
     whole, fraction = divmod(round(timestamp * 10**decimals), 10**decimals)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_dash.cli.command import CommandError
@@ -11,11 +9,25 @@ from ml_dash.cli.quantities import count
 from ml_dash.cli.screen import Screen
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+    from pathlib import Path
+
     from ml_dash.reading import RunView
 
 
 def open_target(options: Namespace, screen: Screen) -> RunView:
-    """The run that RUN and `--root` name.
+    """The run that RUN and `--root` name, finished where a dead process left it unfinished.
+
+    Raises:
+        CommandError: as `find_target` does.
+    """
+    view = find_target(options)
+    tell_recovery(view, screen)
+    return view
+
+
+def find_target(options: Namespace) -> RunView:
+    """The run that RUN and `--root` name, not looked into yet.
 
     Raises:
         CommandError: there is none; it says where it was looked for and what is of similar name.
@@ -23,11 +35,9 @@ def open_target(options: Namespace, screen: Screen) -> RunView:
     from ml_dash.reading import open_run
 
     try:
-        view = open_run(options.target, options.root)
+        return open_run(options.target, options.root)
     except (FileNotFoundError, ValueError) as error:
         raise CommandError(str(error)) from None
-    tell_recovery(view, screen)
-    return view
 
 
 def root_of(options: Namespace) -> Path:
@@ -36,6 +46,8 @@ def root_of(options: Namespace) -> Path:
     Raises:
         CommandError: a setting in the environment or the configuration file has no such value.
     """
+    from pathlib import Path
+
     from ml_dash.settings import load
 
     try:

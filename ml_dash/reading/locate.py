@@ -58,7 +58,7 @@ def run_folders(root: Path) -> Iterator[Path]:
                 inner = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:
             continue  # removed meanwhile, or somebody else's
-        if "run" in inner and is_run(folder):
+        if ("run" in inner or ".buffer" in inner) and is_run(folder):
             yield folder
         # A run may have others below it: `a` and `a/b` are both prefixes.
         names = (name for name in inner if name not in ROOMS and not name.startswith("."))
@@ -66,10 +66,17 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run: some session has said that it began."""
+    """Whether a folder is that of a run: some session has said that it began.
+
+    One that was killed at once said so in its ring only.
+    """
+    return _holds(folder / "run", SUFFIX) or _holds(folder / ".buffer", ".ring")
+
+
+def _holds(folder: Path, suffix: str) -> bool:
     try:
-        with os.scandir(folder / "run") as entries:
-            return any(entry.name.endswith(SUFFIX) for entry in entries)
+        with os.scandir(folder) as entries:
+            return any(entry.name.endswith(suffix) for entry in entries)
     except OSError:
         return False
 

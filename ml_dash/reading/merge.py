@@ -49,7 +49,7 @@ def entry_of(step: Any, steps: Sequence[Any]) -> int | None:
         if steps[number] == step:
             return number
     for number in range(len(steps) - 1, -1, -1):
-        if step is None or steps[number] is None:
+        if steps[number] is None or (step is None and steps[number] is not ALONE):
             return number
     return None
 

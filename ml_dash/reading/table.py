@@ -186,7 +186,7 @@ class Table:
         return found
 
     def _find_columns(self) -> list[str]:
-        found: dict[str, None] = {}
+        found: dict[str, None] = {"timestamp": None}
         for _, block in self.stream.blocks():
             found.update(dict.fromkeys(leaves(block)))
         return list(found)
