@@ -33,6 +33,9 @@ class Ending(Protocol):
     def end(self, status: str, error: str | None = None) -> None:
         """Write everything and close."""
 
+    def after_fork(self) -> None:
+        """Let go of locks that threads of the parent may hold."""
+
 
 _OURS = str(Path(__file__).parent)
 # Modules that call the user's code, or wait without a lock: they are on the stack for long.
@@ -41,6 +44,7 @@ _LOCKLESS = ("run.py", "experiment.py", "recorder.py", "auto_start.py", "exits.p
 _open: list[Ending] = []
 _verdict: tuple[str, str | None] = ("COMPLETED", None)
 _installed = False
+_finalizer: object = None
 _finalizer_pid: int | None = None
 _previous_hook: Callable[..., Any] | None = None
 
@@ -82,6 +86,8 @@ def reset_after_fork() -> None:
     global _verdict, _finalizer_pid
     _verdict = ("COMPLETED", None)
     _finalizer_pid = None
+    for run in _open:
+        run.after_fork()
 
 
 def _install() -> None:
@@ -176,17 +182,36 @@ def _terminate() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _finalize_in_children() -> None:
-    """Children of multiprocessing leave by `os._exit`; only its own finalizers run there."""
-    global _finalizer_pid
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is None or multiprocessing.parent_process() is None:
-        return
-    if _finalizer_pid != os.getpid():
-        _finalizer_pid = os.getpid()
-        from multiprocessing.util import Finalize
+def _multiprocessing_parent() -> object:
+    """The process that started this one by multiprocessing, once its bootstrap knows."""
+    return sys.modules["multiprocessing.process"].parent_process()
 
-        Finalize(None, _at_exit, exitpriority=0)
+
+class _Finalizer:
+    """Ends the runs of a child of multiprocessing, which leaves by `os._exit`.
+
+    Only multiprocessing's own finalizers run there. Its bootstrap clears them after unpickling what
+    the child works on, which may have joined a run already; then it calls who asked for that.
+    """
+
+    def __init__(self) -> None:
+        from multiprocessing import util
+
+        util.register_after_fork(self, _Finalizer.arm)
+        if _multiprocessing_parent() is not None:
+            self.arm()
+
+    def arm(self) -> None:
+        from multiprocessing import util
+
+        util.Finalize(None, _at_exit, exitpriority=0)
+
+
+def _finalize_in_children() -> None:
+    global _finalizer, _finalizer_pid
+    if "multiprocessing.process" in sys.modules and _finalizer_pid != os.getpid():
+        _finalizer_pid = os.getpid()
+        _finalizer = _Finalizer()
 
 
 if hasattr(os, "register_at_fork"):

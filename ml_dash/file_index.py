@@ -7,6 +7,11 @@
 `timestamp` is when the row was written, which orders the saves of one path; `at` is the time that
 the file belongs to: what the user gave as `timestamp=`, else the moment of the call. `data` is
 where the bytes are, below `files/data`; it may differ from `path`, so always read `data`.
+
+A file that is replaced is announced by its row right before it takes its place. If the process dies
+in between, or two processes save one path at once, the file at `data` is not that of the latest row
+but of another one of the same path: it is whole, and its hash tells which. So a file is damaged
+only if no `save` row of its path has its hash.
 """
 
 from __future__ import annotations
@@ -109,10 +114,7 @@ class FileIndex:
         return (decode_row(line) for _, line in sorted(found))
 
     def _take_block(self, block: Block) -> None:
-        lines = block.text[:-1].split(b"\n")
-        for number in reversed(block.skipped):
-            del lines[number]
-        for row, line in zip(block.rows, lines, strict=True):
+        for row, line in zip(block.rows, block.lines(), strict=True):
             path = row.get("path")
             if type(path) is str:
                 self._take(path, row["timestamp"], None if row.get("op") == "delete" else line)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_dash import clock, serializers
+from ml_dash import clock, lazy, serializers
 from ml_dash.blobs import Bytes
 from ml_dash.file_arguments import WHAT, as_details, as_text, check_source
 from ml_dash.file_store import FileStore, Saving
@@ -163,6 +163,7 @@ class Savers:
         to: PathLike,
         quality: int = 95,
         optimize: bool = False,
+        size: tuple[int, int] | None = None,
         layout: str | None = None,
         step: int | None = None,
         timestamp: float | None = None,
@@ -175,8 +176,9 @@ class Savers:
                 becomes 0, warned once. May be changed as soon as this returns.
             to: ends in `.png`, `.jpg` or `.jpeg`.
             quality: of a JPEG, 1–100.
-            optimize: a JPEG about a tenth smaller, for two to three times the time; its encoder
-                holds the interpreter lock, which slows the program's other threads.
+            optimize: a smaller file of the same picture, for several times the time. A JPEG's
+                encoder then holds the interpreter lock, which slows the program's other threads.
+            size: height and width in pixels that the image is scaled to.
             layout: `"CHW"` when the channels come first.
             step: the step that it belongs to; by default the integer that ends its name.
             timestamp: the time that it belongs to, seconds; by default now.
@@ -185,15 +187,16 @@ class Savers:
             ValueError: the suffix, the shape, the type or the quality cannot be.
             ImportError: the encoder is not installed.
         """
-        from ml_dash import image  # at first use: it brings numpy
+        image = lazy.images()
 
         saving = self._saving(to, step, timestamp)
         where = f"save_image {saving.path!r}"
-        kind = image.check_format(saving.parts[-1], quality)
+        kind = image.check_format(saving.parts[-1], quality, optimize=optimize)
+        size = None if size is None else image.check_size(size)
         if isinstance(array, image.Snapshot):  # taken by the recorder
-            shot = dataclasses.replace(array, format=kind)
+            shot = dataclasses.replace(array, where=where, format=kind, size=size or array.size)
         else:
-            shot = image.snapshot(array, layout=layout, format=kind, where=where)
+            shot = image.snapshot(array, layout=layout, format=kind, size=size, where=where)
         saving.facts |= {"width": shot.width, "height": shot.height, "channels": shot.channels}
 
         def encode(draft: Draft) -> None:

@@ -27,6 +27,9 @@ from ml_dash.folders import LinkError
 from ml_dash.shelves import Draft, shelf_of
 from ml_dash.spool import Spool
 
+JOB = 3 << 10
+"""Bytes that a queued file takes beside its content; with tiny files it is nearly all they take."""
+
 T = TypeVar("T")
 _TRIES = 3  # reads of a file that another process keeps replacing
 
@@ -79,7 +82,7 @@ class FileStore:
 
     def queue(self, saving: Saving, size: int) -> dict[str, Any]:
         """Save behind the caller's back; `size` is what the saving holds on to, in bytes."""
-        self.buffer.submit(saving.path, size, lambda: self._try(saving))
+        self.buffer.submit(saving.path, size + JOB, lambda: self._try(saving))
         if not self.buffer.synchronous:
             return {"status": "queued", "id": saving.id, "path": saving.path}
         return saving.row or {"status": "lost", "id": saving.id, "path": saving.path}
@@ -130,22 +133,14 @@ class FileStore:
         """
         self._load()
         first, second = sorted((source, saving.path))
-        # In the order of the names, whichever is the source: two callers cannot wait in a ring.
-        with self.buffer.exclusive(first), self.buffer.exclusive(second):
-            row = self._lookup(source)
-            if row is None:
-                raise missing(source)
-            for key in ("width", "height", "channels", "description", "tags", "metadata"):
-                if key in row:
-                    saving.facts.setdefault(key, row[key])
-            try:
-                with self._shelf.draft(saving.parts) as draft:
-                    linked = draft.share(str(row["data"]))
-                    self._commit(saving, draft, row["sha256"] if linked else draft.sha256)
-            except FileNotFoundError:
-                raise missing(source) from None  # it is in the index, but somebody removed it
-            except OSError as error:
-                return self._lost(saving, error)
+        try:
+            # In the order of the names, whichever is the source: two callers cannot wait in a ring.
+            with self.buffer.exclusive(first), self.buffer.exclusive(second):
+                self._share(source, saving)
+        except FileNotFoundError:  # also when it is in the index, but somebody removed the file
+            raise missing(source) from None
+        except OSError as error:
+            return self._lost(saving, error)
         return saving.row or {}
 
     def delete(self, path: str) -> dict[str, Any]:
@@ -154,9 +149,8 @@ class FileStore:
         Raises:
             FileNotFoundError: there is none.
         """
-        row = self.entry(path)
-        result = {"id": row["id"], "path": path}
-        self.buffer.submit(path, 0, lambda: self._delete(path))
+        result = {"id": self.entry(path)["id"], "path": path}
+        self.buffer.submit(path, JOB, lambda: self._delete(path))
         return result if self.buffer.synchronous else {"status": "queued", **result}
 
     def _try(self, saving: Saving) -> None:
@@ -172,6 +166,17 @@ class FileStore:
         with self._shelf.draft(saving.parts) as draft:
             saving.fill(draft)
             self._commit(saving, draft, draft.sha256)
+
+    def _share(self, source: str, saving: Saving) -> None:
+        row = self._lookup(source)
+        if row is None:
+            raise missing(source)
+        for key in ("width", "height", "channels", "description", "tags", "metadata"):
+            if key in row:
+                saving.facts.setdefault(key, row[key])
+        with self._shelf.draft(saving.parts) as draft:
+            linked = draft.share(str(row["data"]))
+            self._commit(saving, draft, row["sha256"] if linked else draft.sha256)
 
     def _commit(self, saving: Saving, draft: Draft, sha256: str) -> None:
         def announce(place: str) -> None:
@@ -216,8 +221,11 @@ class FileStore:
             FileNotFoundError: there is none.
         """
         self._load()
-        with self.buffer.exclusive(path):
-            row = self._lookup(path)
+        try:
+            with self.buffer.exclusive(path):
+                row = self._lookup(path)
+        except OSError:
+            row = self._lookup(path)  # an outage keeps the path busy: what there is so far
         if row is None:
             raise missing(path)
         return _metadata(row)

@@ -26,7 +26,7 @@ SLAB = 8 << 20
 SMALLEST, LARGEST = 64 << 10, 4 << 20
 """Bytes of the arrays that are copied into slabs."""
 
-IDLE = 2
+IDLE = 8
 """Slabs without a frame that are kept for the next ones."""
 
 _HUGE = 2 << 20

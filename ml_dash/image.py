@@ -193,8 +193,9 @@ def encode(pixels: Array, format: Format, *, quality: int = 95, optimize: bool =
         format: `"jpg"` (colour at half resolution, 4:2:0; RGBA composited onto white) or `"png"`
             (without loss; `quality` means nothing to it).
         quality: of a JPEG, 1–100.
-        optimize: spend more time on a smaller file of the same picture. A JPEG gets Huffman tables
-            of its own.
+        optimize: spend more time on a smaller file of the same picture. A JPEG with Huffman tables
+            of its own is 2–14 % smaller and takes two to five times as long; a PNG is 3–25 %
+            smaller where it is no noise, and takes four to twenty times as long.
 
     Raises:
         ImportError: the encoder is not installed; the text is the pip line.

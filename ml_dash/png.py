@@ -57,7 +57,8 @@ def encode(pixels: np.ndarray[Any, Any], *, smallest: bool = False) -> bytes:
 
     Args:
         pixels: C-contiguous; uint8 of shape HxW, HxWx3 or HxWx4, or uint16 of shape HxW.
-        smallest: spend about five times the time on a file that is a few percent smaller.
+        smallest: spend four to twenty times the time on a file that is smaller by 3 % (renders) to
+            25 % (gradients, depth, masks). Noise gains nothing, so no more time goes into it.
 
     Returns:
         The bytes of the file.
@@ -68,7 +69,7 @@ def encode(pixels: np.ndarray[Any, Any], *, smallest: bool = False) -> bytes:
     rows = _rows(pixels)
     scratch = _take_scratch(rows.size + height)
     filtered = _differences(rows, scratch)
-    level = SMALLEST if smallest else _level(filtered, pixels.itemsize)
+    level = _level(filtered, pixels.itemsize, smallest)
     deflate, crc32 = _codec()
     data = deflate(filtered, level)
     _keep_scratch(scratch)
@@ -113,8 +114,8 @@ def decode(data: bytes) -> np.ndarray[Any, Any]:
             if mode not in ("L", "RGB", "RGBA"):
                 gray = mode == "1"
                 target = "L" if gray else "RGBA" if image.has_transparency_data else "RGB"
-                return np.asarray(image.convert(target))
-            return np.asarray(image)
+                return np.array(image.convert(target))
+            return np.array(image)  # a copy, for one may write to it
     except (OSError, SyntaxError, EOFError) as error:  # how Pillow says that a file is damaged
         raise ValueError(f"the PNG image cannot be decoded: {error}") from error
 
@@ -158,9 +159,9 @@ def _keep_scratch(scratch: np.ndarray[Any, Any]) -> None:
         _thread.scratch = scratch
 
 
-def _level(filtered: np.ndarray[Any, Any], itemsize: int) -> int:
+def _level(filtered: np.ndarray[Any, Any], itemsize: int, smallest: bool) -> int:
     """The level of compression that pays for these differences."""
-    if filtered.size < SMALL:
+    if filtered.size < SMALL and not smallest:
         return FAST
     import numpy as np
 
@@ -168,7 +169,9 @@ def _level(filtered: np.ndarray[Any, Any], itemsize: int) -> int:
     sample = filtered[1 :: max(1, filtered.shape[0] // 30), 1:]
     busy = np.count_nonzero(sample + np.uint8(CALM) > 2 * CALM) / max(1, sample.size)
     # The low byte of a 16-bit value nearly always differs, also where LZ77 does well.
-    return FAST if busy > BUSY * itemsize else NORMAL
+    if busy > BUSY * itemsize:
+        return FAST
+    return SMALLEST if smallest else NORMAL
 
 
 @cache

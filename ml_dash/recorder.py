@@ -19,6 +19,7 @@ in a run, also when steps repeat or go back and when a run is continued.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ml_dash import clock, rows
+from ml_dash import clock, lazy, rows
 from ml_dash.buffer import Buffer
 from ml_dash.files import Files
 from ml_dash.metrics import Metrics
@@ -263,7 +264,7 @@ class Recorder:
 
     def _snapshots(self, frames: Mapping[str, Any]) -> dict[str, Any]:
         """Copies of all frames, made and checked before one is saved."""
-        from ml_dash import image
+        image = lazy.images()
 
         taken = {}
         for camera, frame in frames.items():
@@ -294,7 +295,7 @@ class Recorder:
         return moment.name
 
     def _check_options(self) -> None:
-        from ml_dash import image
+        image = lazy.images()
 
         image.check_format(f"frame.{self._format}", self._options["quality"])
         if "size" in self._options:
@@ -304,3 +305,12 @@ class Recorder:
 def _check_pace(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"recorder: {name} is {value!r}; it must be a whole number from 1 on")
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that is not here may hold the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

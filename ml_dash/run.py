@@ -158,6 +158,10 @@ class Run(Generic[T]):
         finally:
             self._left()
 
+    def after_fork(self) -> None:
+        """See `exits.Ending`."""
+        self._ending = threading.Lock()
+
     def __enter__(self) -> T:
         return self.start()
 

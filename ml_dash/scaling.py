@@ -118,10 +118,7 @@ def _from_finite(values: Array, low: float, high: float) -> Array:
     import numpy as np
 
     if low >= -TOLERANCE and high <= 1 + TOLERANCE:
-        scaled = values * values.dtype.type(255)
-        if low < 0 or high > 1:
-            np.clip(scaled, 0, 255, out=scaled)
-        return _rounded(scaled)
+        return _rounded(values * values.dtype.type(255))
     if low == high:
         return _constant(values, white=high > 1)
     if high - low > np.finfo(values.dtype).max:
@@ -133,11 +130,10 @@ def _from_finite(values: Array, low: float, high: float) -> Array:
     return _rounded(scaled)
 
 
-def _from_integers(data: Array) -> Array:
+def _from_integers(values: Array) -> Array:
     """Integers other than uint8 as uint8."""
     import numpy as np
 
-    values = data.astype(data.dtype.newbyteorder("="), copy=False)
     low, high = int(values.min()), int(values.max())
     if low >= 0 and high <= 255:
         return values.astype(np.uint8)

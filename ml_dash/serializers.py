@@ -12,7 +12,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import IO, Any, Protocol, cast
 
 import orjson
@@ -79,7 +78,11 @@ def kind_of(value: Any, to: PathLike | None) -> str:
 
 def suffix_of(path: PathLike | None) -> str:
     """The suffix of a path in lower case, with its dot; empty when there is none."""
-    return PurePath(path).suffix.lower() if path else ""
+    if not path:
+        return ""
+    name = os.fspath(path).replace(os.sep, "/").rpartition("/")[2]
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if stem and ending and dot else ""
 
 
 def encode_json(value: Any) -> bytes:
@@ -228,9 +231,9 @@ def _is_path(value: str, to: PathLike) -> bool:
         return False
     if os.path.lexists(value):
         return True
-    suffix = PurePath(value).suffix
+    suffix = suffix_of(value)
     spaced = any(char.isspace() for char in value)
-    return not spaced and (("/" in value) or (suffix != "" and suffix == PurePath(to).suffix))
+    return not spaced and (("/" in value) or (suffix != "" and suffix == suffix_of(to)))
 
 
 def _check_needs_suffix(value: Any, to: PathLike | None) -> None:

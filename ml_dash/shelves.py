@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -107,11 +106,14 @@ class FolderShelf:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._blobs = BlobFolder(folder, DATA)
+        self._folds_case: bool | None = None  # no cached_property: its lock would outlive a fork
 
-    @cached_property
+    @property
     def folds_case(self) -> bool:
         """See `Shelf.folds_case`. Looked up once."""
-        return folds_case(self._folder)
+        if self._folds_case is None:
+            self._folds_case = folds_case(self._folder)
+        return self._folds_case
 
     def check(self, parts: Sequence[str]) -> None:
         """See `Shelf.check`: a link on the way, or a name too long once encoded."""

@@ -30,6 +30,7 @@ def start(folder: Path, script: str, *arguments: object, **environment: str) -> 
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        start_new_session=True,  # so that its children can be ended with it
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
     )
 
@@ -39,8 +40,7 @@ def finish(process: subprocess.Popen, timeout: float = 60) -> tuple[int, str, st
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGABRT)
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         raise AssertionError(f"the process hung\n{out}\n{err}") from None
     return process.returncode, out, err

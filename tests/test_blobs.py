@@ -19,6 +19,16 @@ from ml_dash.folders import LinkError, folds_case, marked
 posix_only = pytest.mark.skipif(os.name != "posix", reason="links and descriptors of POSIX")
 
 
+@pytest.fixture(autouse=True, params=["nameless", "named"])
+def nameless(request, monkeypatch):
+    """Runs each test with files that have no name while they are written, and with temporaries."""
+    wanted = request.param == "nameless"
+    if wanted and not BlobFolder.nameless:
+        pytest.skip("no files without a name here")
+    monkeypatch.setattr(BlobFolder, "nameless", wanted)
+    return wanted
+
+
 def put(folder, path, data, announce=None):
     """Write one file; its place."""
     with folder.draft(path.split("/")) as draft:
@@ -36,19 +46,58 @@ def files_below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path):
-    """Until `commit` the bytes are under a temporary name; then nothing else is left."""
+def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path, nameless):
+    """Until `commit` the bytes are under a temporary name or none; then nothing else is left."""
     folder = BlobFolder(tmp_path, "files/data")
     with folder.draft(["a", "b.txt"]) as draft:
         draft.write(b"one")
         draft.write(b"two")
-        (temporary,) = files_below(tmp_path)
-        assert temporary.startswith("files/data/a/b.txt.") and temporary.endswith(".tmp")
+        for temporary in files_below(tmp_path):
+            assert temporary.startswith("files/data/a/b.txt.") and temporary.endswith(".tmp")
+        assert len(files_below(tmp_path)) == (0 if nameless else 1)
         assert draft.commit() == "a/b.txt"
     assert files_below(tmp_path) == ["files/data/a/b.txt"]
     assert (tmp_path / "files/data/a/b.txt").read_bytes() == b"onetwo"
     assert draft.size == 6
     assert draft.sha256 == hashlib.sha256(b"onetwo").hexdigest()
+
+
+def test_a_process_that_dies_leaves_at_most_a_temporary(tmp_path, nameless):
+    """Killed before `commit`, a large file takes no space, where files can do without a name."""
+    code = """
+import os, sys
+from pathlib import Path
+from ml_dash.blobs import BlobFolder
+BlobFolder.nameless = sys.argv[2] == "True"
+draft = BlobFolder(Path(sys.argv[1])).draft(["x"])
+draft.write(b"half")
+os._exit(9)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path), str(nameless)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(blobs.__file__).parents[1])}
+    assert subprocess.run(command, env=environment).returncode == 9
+    assert [name[-4:] for name in files_below(tmp_path)] == ([] if nameless else [".tmp"])
+
+
+def test_a_file_that_cannot_be_given_a_name_is_copied_to_one(tmp_path, nameless, monkeypatch):
+    """A file system that only pretends to name such files later costs a copy, and only once."""
+    if not nameless:
+        pytest.skip("about files without a name")
+    link, calls = os.link, []
+
+    def refuse(*args, **kwargs):
+        calls.append(args)
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder = BlobFolder(tmp_path)
+    data = os.urandom(blobs.CHUNK + 5)
+    for name in ("a", "b", "b"):
+        put(folder, name, data)
+    monkeypatch.setattr(os, "link", link)
+    assert files_below(tmp_path) == ["a", "b"]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == data
+    assert len(calls) == 1
 
 
 def test_an_empty_file_can_be_written(tmp_path):
@@ -277,7 +326,7 @@ def test_threads_may_write_at_once(tmp_path):
     assert len(files_below(tmp_path)) == 800
 
 
-def test_a_number_left_by_a_dead_process_is_passed_over(tmp_path, monkeypatch):
+def test_a_number_left_by_a_dead_process_is_passed_over(tmp_path):
     """A temporary of the same name is not taken over, and not in the way."""
     number = next(blobs._numbers)
     left = tmp_path / f"x.{os.getpid():x}-{number + 1:x}.tmp"
@@ -404,7 +453,10 @@ if child == 0:
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(tmp_path)], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(blobs.__file__).parents[1])}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)], check=True, env=environment
+    )
     assert files_below(tmp_path) == ["warm", "x"]
     assert (tmp_path / "x").read_bytes() in (b"child", b"parent")
 

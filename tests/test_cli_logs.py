@@ -160,9 +160,7 @@ def test_fields_and_step_follow_the_message(
 ) -> None:
     """Fields are `key=value`, quoted where they would be ambiguous, and cut where too long."""
     with experiment("p/one", tmp_path).run as run:
-        run.log(
-            "hot", step=12, joint=3, name="left arm", plain="x", list=list(range(500))
-        )
+        run.log("hot", step=12, joint=3, name="left arm", plain="x", list=list(range(500)))
     line = CommandLine(tmp_path, capsys)("logs", "p/one").out
     start = 'hot  step=12 joint=3 name="left arm" plain=x list=[0, 1, 2'
     assert start in line
@@ -241,12 +239,37 @@ def test_following_prints_json_lines_as_they_come(tmp_path: Path) -> None:
     """Nothing waits in a buffer of the command, whatever it prints."""
     with writers(tmp_path, 1) as (writer,):
         writer.log("old")
-        with following(tmp_path, "--json", "-n", "0") as running:
+        writer.log("last")
+        with following(tmp_path, "--json", "-n", "1") as running:
             assert running.stdout is not None
-            # Nothing tells from outside that `old` was passed over: the next message does.
-            time.sleep(1.0)
+            assert json.loads(running.stdout.readline())["message"] == "last"
             writer.log("new")
             assert json.loads(running.stdout.readline())["message"] == "new"
+
+
+def test_following_waits_for_the_last_rows_of_an_ended_run(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row that ends a run may be there before the last of its log: the writer's ring tells.
+    What comes is printed whatever `-n` says.
+    """
+    folder = cli.root / "p" / "one"
+    ring = folder / ".buffer" / "abcdefghijkl.ring"
+    ring.write_bytes(b"as long as it is there, something is on its way")
+
+    def write_the_rest(_: float) -> None:
+        if ring.exists():
+            row = b'{"timestamp":1.8e9,"level":"info","message":"of the last two"}\n'
+            (folder / "logs" / "abcdefghijkl.jsonl").write_bytes(row * 2)
+            ring.unlink()
+
+    monkeypatch.setattr("ml_dash.cli.logs.time.sleep", write_the_rest)
+    lines = cli("logs", "p/one", "--follow", "-n", "1").out.splitlines()
+    assert [line.rpartition(" of ")[2] for line in lines] == [
+        "fatal",
+        "the last two",
+        "the last two",
+    ]
 
 
 def test_control_c_ends_following_with_130(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml_dash.cli.check import ticking
 from ml_dash.cli.json_text import json_text
 from ml_dash.cli.quantities import count, duration, moment, moments, rate, size
+from ml_dash.cli.screen import Screen
 from ml_dash.cli.table import Column, lines
 from ml_dash.cli.text import cut, pad, printable, printable_lines, width
 
@@ -190,3 +193,36 @@ def test_a_non_finite_number_is_null_and_named() -> None:
         {"a/b": [1.0, None], "_nonfinite": {"/a~1b/1": "NaN"}},
         {"x": None, "y": 1.5, "_nonfinite": {"/x": "-Infinity"}},
     ]
+
+
+class Terminal(io.StringIO):
+    """A terminal that keeps what it is given."""
+
+    def isatty(self) -> bool:
+        """That it is one."""
+        return True
+
+
+def test_progress_is_for_terminals_and_leaves_no_trace() -> None:
+    """A pipe gets nothing of it; on a terminal it is wiped out before the next line."""
+    pipe, terminal = io.StringIO(), Terminal()
+    Screen(io.StringIO(), pipe).progress("reading")
+    assert pipe.getvalue() == ""
+    screen = Screen(io.StringIO(), terminal)
+    screen.progress("reading \x1b[31m")
+    screen.progress("too soon after the other to be seen")
+    screen.say("done")
+    assert terminal.getvalue() == "\r\x1b[K" + r"reading \x1b[31m" + "\r\x1b[Kml-dash: done\n"
+
+
+def test_a_long_check_shows_that_it_goes_on() -> None:
+    """Whoever watches a check of a big run sees the seconds pass."""
+    terminal = Terminal()
+    screen = Screen(io.StringIO(), terminal)
+    with ticking(screen, "p/one"):
+        deadline = time.monotonic() + 20
+        while not terminal.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    screen.close()
+    assert terminal.getvalue().startswith("\r\x1b[Kchecking p/one: 0.")
+    assert terminal.getvalue().endswith("\r\x1b[K")

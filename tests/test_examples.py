@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,7 +122,8 @@ def test_the_robot_has_a_row_a_step_and_a_frame_every_so_many(robot):
     assert np.array_equal(frames.steps, np.arange(0, STEPS, EVERY))
     assert frames.to_numpy().shape == (STEPS // EVERY, HEIGHT, WIDTH, 3)
     assert f"run      {run.folder}\n" in printed
-    assert f"rows     {4 * STEPS:,} in 4 tracks" in printed
+    assert f"rows     {4 * STEPS:,} in 4 tracks, {STEPS} steps\n" in printed
+    assert "checked  read back: every step has a row; " in printed
     assert f"frames   {STEPS // EVERY}, one at every step that divides by {EVERY}\n" in printed
 
 
@@ -211,3 +213,20 @@ def test_without_opengl_the_remedy_is_told(monkeypatch):
     with pytest.raises(SystemExit, match="apt-get install"):
         offscreen.choose_gl()
     assert "MUJOCO_GL" not in os.environ
+
+
+def test_the_robot_example_notices_a_missing_frame(robot, monkeypatch, tmp_path):
+    """Its check fails when a frame or a row is not there: it does not print success unseen."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import robot as example
+
+    _, run = robot
+    folder = tmp_path / "run"
+    shutil.copytree(run.folder, folder)
+    with pytest.raises(SystemExit, match="every step has a row"):
+        example.verify(ml_dash.open_run(folder), STEPS + 1, EVERY)
+    (index,) = (folder / "files" / "index").glob("*.jsonl")
+    lines = index.read_bytes().splitlines(keepends=True)
+    index.write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(SystemExit, match="frames belong to the rows"):
+        example.verify(ml_dash.open_run(folder), STEPS, EVERY)

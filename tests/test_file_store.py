@@ -178,6 +178,22 @@ def test_duplicating_both_ways_at_once_does_not_wait_for_ever(files, buffer):
     assert files.read_text("a") == files.read_text("b")
 
 
+def test_tiny_files_count_for_what_they_take_in_memory(files, buffer, monkeypatch):
+    """Files of one byte are bounded, too: what is queued is more than its content."""
+    sizes = []
+    submit = buffer.submit
+
+    def spy(key, size, job):
+        sizes.append(size)
+        submit(key, size, job)
+
+    monkeypatch.setattr(buffer, "submit", spy)
+    files.save_blob(b"1", to="x")
+    files.save_image(PIXELS, to="x.png")
+    files.delete("x")
+    assert min(sizes) > 2000
+
+
 def test_all_handles_of_a_run_share_one_index(files, buffer):
     """What the recorder saved is seen by `experiment.files` before it is in a segment."""
     other = Files(buffer)
@@ -211,6 +227,26 @@ def test_what_a_full_disk_refused_is_written_when_there_is_space(
     assert files.read_text("x.txt") == "after" and files.read_bytes("source") == b"file"
     assert not any(place.endswith(".tmp") for place in places_in(tmp_path / "run"))
     assert sum("not saved yet" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_an_outage_that_keeps_a_path_busy_raises_nothing_in_the_loop(
+    files, buffer, tmp_path, monkeypatch
+):
+    """When the turn at a path does not come, saves are queued and looking tells what there is."""
+    files.save_text("1", to="a.txt")
+    files.list()
+
+    def busy(key):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(buffer, "exclusive", busy)
+    assert files.exists("a.txt") and not files.exists("b.txt")
+    assert files.save(__file__, to="b.py")["status"] == "queued"
+    assert files.delete("a.txt")["status"] == "queued"
+    assert files.duplicate("a.txt", to="c.txt")["status"] == "lost"
+    monkeypatch.undo()
+    assert buffer.flush().lost == {"files": 1}
+    assert [row["path"] for row in files.list()] == ["b.py"]
 
 
 def test_what_cannot_be_written_at_all_is_counted_once_each(

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import pickle
 import time
@@ -431,6 +432,22 @@ def test_an_image_comes_back_with_its_size_in_the_index(files):
     assert row["content_type"] == "image/png"
 
 
+def test_an_image_can_be_scaled_and_turned_while_it_is_saved(files):
+    """`size` and `layout` reach the encoder; the index says what is in the file."""
+    files.save(np.full((3, 40, 60), 9, np.uint8), to="x.png", layout="CHW", size=(20, 30))
+    pixels = image.decode(files.read_bytes("x.png"))
+    assert pixels.shape == (20, 30, 3) and (pixels == 9).all()
+    (row,) = files.list()
+    assert (row["height"], row["width"]) == (20, 30)
+
+
+def test_a_snapshot_is_taken_as_an_image(files):
+    """The recorder takes its snapshots first; they are not copied again."""
+    shot = image.snapshot(np.full((4, 4), 7, np.uint16), where="frame 'cam'")
+    files.save_image(shot, to="x.jpg")
+    assert image.decode(files.read_bytes("x.jpg")).dtype == np.uint8
+
+
 @pytest.mark.parametrize(
     ("to", "step", "expected", "source"),
     [
@@ -479,7 +496,7 @@ def test_pixels_that_are_not_finite_are_mentioned_once(local, caplog):
     assert [record.getMessage().count("NaN") for record in caplog.records] == [1]
 
 
-@pytest.mark.parametrize("step", [1.5, True, "3", 2**63])
+@pytest.mark.parametrize("step", [1.5, True, "3", 2**64])
 def test_steps_that_are_none_are_refused(files, step):
     """A fraction, a bool, a text or a number over 64 bits is no step."""
     with pytest.raises(ValueError, match="step"):
@@ -831,6 +848,26 @@ def test_files_of_an_experiment_survive_into_the_next_session(tmp_path):
         ]
         experiment.files.delete("sub/0.json")
         assert [row["path"] for row in experiment.files.list()] == ["a.txt", "sub/1.json"]
+
+
+def save_in_another_process(handle, number):
+    """What a spawned worker does with the handle it was given."""
+    handle.save_text(f"from {number}", to=f"{number}.txt")
+    return handle.read_text(f"{number}.txt")
+
+
+def test_a_handle_can_be_taken_to_a_spawned_process(tmp_path):
+    """A pickled handle keeps its prefix and details, and writes the same run elsewhere."""
+    with Experiment("t/spawn", dash_root=str(tmp_path), environment=False).run as experiment:
+        handle = experiment.files("sub", tags=["t"])
+        assert pickle.loads(pickle.dumps(handle))._store is handle._store  # in this very process
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            texts = pool.starmap(save_in_another_process, [(handle, n) for n in range(4)])
+            pool.close()
+            pool.join()
+        assert texts == [f"from {number}" for number in range(4)]
+        assert [row["path"] for row in handle.list("*.txt")] == [f"sub/{n}.txt" for n in range(4)]
+        assert all(row["tags"] == ["t"] for row in handle.list())
 
 
 def test_every_line_of_the_index_is_one_row_that_says_it_all(local, tmp_path):

@@ -46,6 +46,15 @@ def test_equal_times_come_in_the_order_that_sessions_began(run):
     assert [row["n"] for row in read_rows(run.backend, "logs")] == ["first", "second"]
 
 
+def test_a_session_that_only_a_recovery_saved_has_its_place(run):
+    """Killed at once, a session said in its ring only when it began; that counts all the same."""
+    run.put("run", line(1.0, event="start", session=B), writer=B, part="-r")
+    run.start(2.0, writer=A)
+    run.put("logs", line(5.0, n="second"), writer=A)
+    run.put("logs", line(5.0, n="first"), writer=B, part="-r")
+    assert [row["n"] for row in read_rows(run.backend, "logs")] == ["first", "second"]
+
+
 def test_equal_times_of_a_writer_come_in_the_order_of_its_segments(run):
     """A segment begun anew follows the first, and the rows saved after a crash follow both."""
     run.put("logs", line(5.0, n=3), part="-r")
@@ -399,6 +408,19 @@ def test_find_unites_what_is_one_entry(run):
     run.put("tracks/a", line(1.0, explicit=True, a=1), line(2.0, explicit=True, a=2))
     run.put("tracks/a", line(1.0, explicit=True, b=3))
     assert find_row(run.backend, "tracks/a", 1.5) == {"timestamp": 1.0, "a": 1, "b": 3}
+
+
+def test_a_slice_is_held_and_found_in(run):
+    """What was sliced stays as it was, has a length, and is indexed and searched."""
+    run.put("tracks/a", *(line(float(n), n=n) for n in range(10)))
+    stream = Stream(Source(run.backend), "tracks/a")
+    part = stream.slice(2.0, 6.0)
+    run.put("tracks/a", line(3.5, n="new"))
+    stream.source.refresh()
+    assert [row["n"] for row in part] == [row["n"] for row in part] == [2, 3, 4, 5, 6]
+    assert (len(part), part[0]["n"], part[-1]["n"], part[1:3][1]["n"]) == (5, 2, 6, 4)
+    found = [part.find(time) for time in (1.0, 2.0, 3.9, 99.0)]
+    assert [row and row["n"] for row in found] == [None, 2, 3, 6]
 
 
 def test_columns_are_picked_from_rows(run):

@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ml_dash import ids
+from ml_dash import ids, lazy
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer.drain import Drainer
 from ml_dash.buffer.pool import Job, Pool
@@ -105,6 +105,7 @@ class Buffer:
             job: encodes and writes. It may raise `OSError`: it is then run again.
         """
         self.ensure_open()
+        lazy.storing()
         if self.synchronous:
             with self._pool.exclusive(key):
                 try:

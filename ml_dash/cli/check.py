@@ -38,7 +38,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     view = find_target(options)
     folder = view.folder
     assert folder is not None  # whatever the command line names is a folder
-    with _ticking(screen, view.prefix):
+    with ticking(screen, options.target):  # `view.prefix` may look into it, which drains
         report = check_run(folder)
     if options.json:
         from ml_dash.cli.json_text import json_text
@@ -50,8 +50,11 @@ def _run(options: Namespace, screen: Screen) -> int:
 
 
 @contextmanager
-def _ticking(screen: Screen, prefix: str) -> Iterator[None]:
-    """Show that it goes on, where a terminal is watched, for as long as it takes."""
+def ticking(screen: Screen, prefix: str) -> Iterator[None]:
+    """Show that it goes on, for as long as it takes."""
+    if not screen.watched:
+        yield
+        return
     done = threading.Event()
     begun = time.monotonic()
 
@@ -114,9 +117,10 @@ CHECK = Command(
     usage="RUN [--json] [--root DIR]",
     summary="check that a run is whole",
     details=(
-        "Finishes what a dead process left, then verifies every line, the index of the files and\n"
-        "their checksums, and that frames and rows agree in their steps. It tells what is\n"
-        "unreadable with file and byte, and changes no byte of what was recorded.\n\n"
+        "Finishes what a dead process left, then verifies every line, the index of the\n"
+        "files and their checksums, and that frames and rows agree in their steps. It\n"
+        "tells what is unreadable with file and byte, and changes no byte of what was\n"
+        "recorded.\n\n"
         "The exit code is 0 when nothing is lost or damaged, else 1."
     ),
     examples=(

@@ -11,20 +11,33 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+_encode = json.JSONEncoder(allow_nan=False).encode
+
 
 def json_text(value: Mapping[str, Any] | list[Any], *, indent: int | None = None) -> str:
     """An object, or a list of objects, as JSON.
 
     Args:
-        value: what `plain` takes; non-finite floats among it.
+        value: what rows hold: plain JSON types, non-finite floats among them.
         indent: spaces for each depth; by default all on one line.
     """
-    finite = [_object(item) for item in value] if isinstance(value, list) else _object(value)
+    encode = _encode if indent is None else json.JSONEncoder(indent=indent, allow_nan=False).encode
+    try:
+        text = encode(value)
+    except (ValueError, TypeError, RecursionError):
+        text = encode([*map(_object, value)] if isinstance(value, list) else _object(value))
     # DEL is the one control character that `json` leaves as it is.
-    return json.dumps(finite, indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
+    return text.replace("\x7f", "\\u007f")
 
 
-def plain(value: Any) -> Any:
+def compact(value: Any) -> str:
+    """A value for people to read: other alphabets as they are, NaN as `NaN`. Not yet printable."""
+    if type(value) is int or type(value) is float:
+        return json.dumps(value)
+    return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
     """A value as plain JSON types; what nests deeper than a row may is left out."""
     from ml_dash.rows import jsonable
 
@@ -33,7 +46,7 @@ def plain(value: Any) -> Any:
 
 def _object(value: Any) -> Any:
     special: dict[str, str] = {}
-    finite = _finite(plain(value), "", special)
+    finite = _finite(_plain(value), "", special)
     if special and type(finite) is dict:
         finite["_nonfinite"] = special
     return finite

@@ -6,13 +6,12 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.cli.command import DONE, Command, take_json, take_run
-from ml_dash.cli.quantities import moment
 from ml_dash.cli.screen import Screen
 from ml_dash.cli.target import open_target
-from ml_dash.cli.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from ml_dash.reading import RunView
@@ -21,15 +20,6 @@ POLL = 0.25
 """Seconds between two looks at a run that is followed."""
 
 _PATIENCE = 5.0  # seconds that the last rows of an ended run are waited for
-_LONGEST_FIELD = 200  # characters; `--json` has all of them
-_STYLES = {
-    "debug": ("faint",),
-    "info": ("blue",),
-    "warn": ("yellow",),
-    "warning": ("yellow",),
-    "error": ("red",),
-    "fatal": ("red", "bold"),
-}
 
 Row = Mapping[str, Any]
 
@@ -51,8 +41,10 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, screen: Screen) -> int:
+    from ml_dash.cli.messages import json_line, text_lines
+
     view = open_target(options, screen)
-    show = _show_json(screen) if options.json else _show_text(screen)
+    show = partial(json_line if options.json else text_lines, screen)
     if not options.follow:
         for row in _last(view.logs.rows(options.level), options.n):
             show(row)
@@ -68,32 +60,32 @@ def _follow(view: RunView, options: Namespace, screen: Screen, show: Callable[[R
 
     tail = Tail(view.source.backend, "logs")
     limit = options.n
-    ended: float | None = None
+    waited = 0.0
     while True:
-        # Asked before the rows are read: what came before the end is then among them.
-        if ended is None and view.status != RUNNING:
-            ended = time.monotonic()
+        # Asked before the rows are read: what was written before the end is then among them.
+        ended = view.status != RUNNING
+        over = ended and (waited > _PATIENCE or not _is_written(view))
         for row in _last(_at_least(tail.poll(), options.level), limit):
             show(row)
         limit = None
         screen.flush()
-        if ended is not None and _finished(view, ended):
+        if over:
             break
         time.sleep(POLL)
+        waited = waited + POLL if ended else 0.0
         view.refresh()
     screen.say(f"{view.prefix}: the run is {view.status}")
 
 
-def _finished(view: RunView, ended: float) -> bool:
-    """Whether all rows of a run that ended are in its segments.
+def _is_written(view: RunView) -> bool:
+    """Whether rows of a run are still on their way into its segments.
 
-    Its last row and the end of its log are written one after the other, in no certain order; the
-    writer's ring goes when both are.
+    The row that ends it and the last ones of its log are written in no certain order; the ring of
+    their writer goes when all are.
     """
     from ml_dash.buffer.recovery import rings
 
-    writing = view.folder is not None and rings(view.folder)
-    return not writing or time.monotonic() - ended > _PATIENCE
+    return view.folder is not None and bool(rings(view.folder))
 
 
 def _at_least(rows: Iterable[Row], level: str | None) -> Iterable[Row]:
@@ -108,51 +100,6 @@ def _at_least(rows: Iterable[Row], level: str | None) -> Iterable[Row]:
 
 def _last(rows: Iterable[Row], limit: int | None) -> Iterable[Row]:
     return rows if limit is None else deque(rows, maxlen=limit)
-
-
-def _show_json(screen: Screen) -> Callable[[Row], None]:
-    from ml_dash.cli.json_text import json_text
-
-    def show(row: Row) -> None:
-        screen.line(json_text(row))
-
-    return show
-
-
-def _show_text(screen: Screen) -> Callable[[Row], None]:
-    def show(row: Row) -> None:
-        level = str(row.get("level", ""))
-        message, *more = printable_lines(str(row.get("message", "")))
-        name = printable(level.upper())
-        head = screen.style(moment(row["timestamp"], decimals=3), "faint")
-        styled = screen.style(f"{name:<7}", *_STYLES.get(level, ()))
-        screen.line(f"{head} {styled} {message}{screen.style(_fields(row), 'faint')}")
-        # Indented, so that no message can pass for another one
-        for line in more:
-            screen.line(f"        {line}")
-
-    return show
-
-
-def _fields(row: Row) -> str:
-    fields = row.get("fields")
-    found = dict(fields) if isinstance(fields, Mapping) else {}
-    if row.get("step") is not None:
-        found = {"step": row["step"], **found}
-    if not found:
-        return ""
-    return "  " + " ".join(f"{printable(key)}={_value(value)}" for key, value in found.items())
-
-
-def _value(value: Any) -> str:
-    import json
-
-    from ml_dash.cli.json_text import plain
-
-    bare = isinstance(value, str) and value and not any(char in value for char in " =\"'")
-    text = value if bare else json.dumps(plain(value), ensure_ascii=False)
-    text = printable(text)
-    return text if len(text) <= _LONGEST_FIELD else f"{text[:_LONGEST_FIELD]}…"
 
 
 def _level(text: str) -> str:
@@ -180,13 +127,13 @@ LOGS = Command(
     usage="RUN [--follow] [--level LEVEL] [-n N] [--json] [--root DIR]",
     summary="print the messages of a run",
     details=(
-        "Those of all its processes, in order of time, each with its level, step and fields.\n"
-        "With --follow also those to come; it ends when the run ends."
+        "Those of all its processes, in order of time, each with its level, step and\n"
+        "fields. With --follow also those to come; it ends when the run ends."
     ),
     examples=(
         ("ml-dash logs robotics/arm", "all of them"),
         ("ml-dash logs robotics/arm -n 20 --follow", "the last 20, and what comes"),
-        ("ml-dash logs robotics/arm --level warning", "warnings, errors, fatal errors"),
+        ("ml-dash logs robotics/arm --level warning", "warnings and worse"),
         ("ml-dash logs robotics/arm --json | jq .message", "for scripts"),
     ),
     arguments=_arguments,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.names import ROOMS, topic_of
 
@@ -48,6 +48,15 @@ class StreamFacts:
             "last": last,
             "rate": (self.rows - 1) / seconds if seconds > 0 else None,
         }
+
+
+class Details(NamedTuple):
+    """What was said of a run."""
+
+    description: str
+    tags: list[str]
+    bindrs: list[str]
+    metadata: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -126,6 +135,23 @@ def look_over(view: RunView, progress: Callable[[str], None]) -> Overview:
         folder.size += _whole(row.get("size"))
     found.folders = dict(sorted(folders.items()))
     return found
+
+
+def details_of(view: RunView) -> Details:
+    """What was said of a run. A row may hold anything: what makes no sense is left out."""
+    said = view.life.details
+    description, metadata = said.get("description"), said.get("metadata")
+    return Details(
+        description if isinstance(description, str) else "",
+        texts(said.get("tags")),
+        texts(said.get("bindrs")),
+        metadata if isinstance(metadata, Mapping) else {},
+    )
+
+
+def texts(value: object) -> list[str]:
+    """The items of a list as texts, none of anything else."""
+    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def sizes_of(view: RunView) -> dict[str, int]:

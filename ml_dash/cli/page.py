@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.cli.json_text import plain
-from ml_dash.cli.overview import Overview, active_seconds
+from ml_dash.cli.json_text import compact
+from ml_dash.cli.overview import Overview, active_seconds, details_of, texts
 from ml_dash.cli.quantities import count, duration, moment, moments, rate, size
 from ml_dash.cli.screen import STATUS_STYLES, Screen
 from ml_dash.cli.table import Column, lines
@@ -26,7 +25,7 @@ def print_page(view: RunView, overview: Overview, screen: Screen) -> None:
     page = _Page(screen)
     _print_head(page, view, overview)
     page.pairs("params", view.params.flat)
-    page.pairs("metadata", view.metadata)
+    page.pairs("metadata", details_of(view).metadata)
     _print_streams(page, overview)
     _print_files(page, overview)
     _print_sessions(page, view)
@@ -85,14 +84,15 @@ def _print_head(page: _Page, view: RunView, overview: Overview) -> None:
     screen.line(f"{screen.style(printable(view.prefix), 'bold')}  {status}")
     for number, line in enumerate(printable_lines(view.error) if view.error else ()):
         screen.line(f"{'  ' if number == 0 else '    '}{screen.style(line, 'red')}")
-    for line in printable_lines(view.description) if view.description else ():
+    details = details_of(view)
+    for line in printable_lines(details.description) if details.description else ():
         screen.line(f"  {line}")
     sessions = view.sessions
     pairs = {
         "started": moment(sessions[0].start) if sessions else "",
         "duration": duration(active_seconds(sessions, time.time())) if sessions else "",
-        "tags": printable(", ".join(view.tags)),
-        "bindrs": printable(", ".join(view.bindrs)),
+        "tags": printable(", ".join(details.tags)),
+        "bindrs": printable(", ".join(details.bindrs)),
         "id": printable(view.id),
         "folder": printable(str(view.folder or "")),
         "size": _size(overview),
@@ -178,7 +178,7 @@ def _summary(environment: Mapping[str, Any]) -> dict[str, Any]:
     python, git = _dict(environment.get("python")), _dict(environment.get("git"))
     memory = environment.get("memory_bytes")
     found = {
-        "command": " ".join(map(str, environment.get("command") or ())),
+        "command": " ".join(texts(environment.get("command"))),
         "directory": environment.get("cwd"),
         "git": _git(git),
         "python": " ".join(
@@ -188,7 +188,7 @@ def _summary(environment: Mapping[str, Any]) -> dict[str, Any]:
         "system": environment.get("distribution") or environment.get("os"),
         "cpus": environment.get("cpus"),
         "memory": size(memory) if type(memory) is int else None,
-        "gpus": ", ".join(map(str, environment.get("gpus") or ())),
+        "gpus": ", ".join(texts(environment.get("gpus"))),
     }
     return {key: value for key, value in found.items() if value}
 
@@ -211,9 +211,7 @@ def _styled(screen: Screen, text: str, style: str) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return printable(value)
-    return printable(json.dumps(plain(value), ensure_ascii=False))
+    return printable(value if isinstance(value, str) else compact(value))
 
 
 def _dict(value: Any) -> Mapping[str, Any]:

@@ -97,7 +97,7 @@ def _wanted(prefix: str, pattern: str | None) -> bool:
 
 
 def _entry(view: RunView) -> _Entry:
-    from ml_dash.cli.overview import active_seconds, sizes_of
+    from ml_dash.cli.overview import active_seconds, details_of, sizes_of
 
     sessions = view.sessions
     return _Entry(
@@ -106,7 +106,7 @@ def _entry(view: RunView) -> _Entry:
         started=sessions[0].start if sessions else None,
         duration=active_seconds(sessions, time.time()),
         size=sum(sizes_of(view).values()),
-        tags=view.tags,
+        tags=details_of(view).tags,
         folder=str(view.folder),
     )
 
@@ -166,7 +166,7 @@ LIST = Command(
     examples=(
         ("ml-dash list", "all runs below ./.dash"),
         ("ml-dash list arm", "those with `arm` in their prefix"),
-        ("ml-dash list 'robotics/*' --root /data/runs", "those of a project, kept elsewhere"),
+        ("ml-dash list 'robotics/*' --root /data/runs", "of a project, kept elsewhere"),
         ("ml-dash list --json | jq -r '.[].prefix'", "for scripts"),
     ),
     arguments=_list_arguments,
@@ -178,8 +178,9 @@ SHOW = Command(
     usage="RUN [--json] [--root DIR]",
     summary="show what a run holds",
     details=(
-        "Status and error, what was lost, parameters, streams with their rows, rates and times,\n"
-        "files by folder, sizes, sessions and environment, and what is unreadable."
+        "Status and error, what was lost, parameters, streams with their rows, rates\n"
+        "and times, files by folder, sizes, sessions and environment, and what is\n"
+        "unreadable."
     ),
     examples=(
         ("ml-dash show robotics/arm", "by its prefix"),

@@ -32,6 +32,7 @@ class Screen:
     Attributes:
         room: the width of the terminal; `None` where there is none, and so no need to fit.
         colours: whether styles show.
+        watched: whether `progress` shows.
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
@@ -43,6 +44,7 @@ class Screen:
         # Conventions of terminals, not settings of ours: hence not in `settings`.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         self.colours = tty and not plain
+        self.watched = _is_tty(self._err)
         self._shown = 0.0
         self._moving = False
 
@@ -72,7 +74,7 @@ class Screen:
     def progress(self, text: str) -> None:
         """Show on a terminal's stderr what goes on now, in place of what was shown before."""
         now = time.monotonic()
-        if now - self._shown >= _BLINK and _is_tty(self._err):
+        if self.watched and now - self._shown >= _BLINK:
             self._shown = now
             self._moving = True
             shown = cut(printable(text), max(1, _columns() - 1))

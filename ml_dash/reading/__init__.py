@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from ml_dash.reading.locate import list_runs, open_run, run_folders
     from ml_dash.reading.run_view import RunView
     from ml_dash.reading.source import Source
-    from ml_dash.reading.stream import Stream, Tail, find_row, read_rows
+    from ml_dash.reading.stream import Slice, Stream, Tail, find_row, read_rows
     from ml_dash.reading.views import write_views
 
 _PLACES = {
     "CheckReport": "check",
     "Problem": "lines",
     "RunView": "run_view",
+    "Slice": "stream",
     "Source": "source",
     "Stream": "stream",
     "Tail": "stream",
@@ -37,6 +38,7 @@ __all__ = [
     "CheckReport",
     "Problem",
     "RunView",
+    "Slice",
     "Source",
     "Stream",
     "Tail",

@@ -80,7 +80,9 @@ class _OnStep:
         self.kept: list[Integers] = []  # which entries of each table take part
         self._episode_numbers: dict[Any, int] = {}
         self._frame_steps: dict[str, int | None] | None = None
-        loaded = {name: table.optional("frame", "episode") for name, table in tables.items()}
+        loaded = {
+            name: table.optional("step", "frame", "episode")[1:] for name, table in tables.items()
+        }
         # Every track must have episodes for them to be part of the key
         self.by_episode = bool(tables) and all(e.kind != "none" for _, e in loaded.values())
         self.sides: list[Side] = []
@@ -99,15 +101,17 @@ class _OnStep:
 
     def _side(self, name: str, frame: Part, episode: Part) -> Side:
         entries = self.tables[name].entries
-        steps = entries.steps.data.copy()
-        missing = entries.steps.missing
+        part = self.tables[name].step_part
+        steps, missing = part.data.copy(), part.missing
         if missing is not None:
             missing = missing.copy()
             for row in np.flatnonzero(missing).tolist():
                 step = self._step_of_frame(frame.data[row]) if frame.kind == "object" else None
                 if step is not None:
                     steps[row], missing[row] = step, False
-        kept = np.arange(len(entries)) if missing is None else np.flatnonzero(~missing)
+        kept = (
+            np.arange(len(entries), dtype=np.int64) if missing is None else np.flatnonzero(~missing)
+        )
         self.kept.append(kept)
         self.without_step[name] = len(entries) - len(kept)
         return Side(
@@ -131,7 +135,7 @@ class _OnStep:
     def _numbered(self, episodes: Part) -> Integers:
         """Episodes, which may be anything, as numbers that are the same in all streams."""
         if not self.by_episode or episodes.kind == "none":
-            return np.full(len(episodes), ABSENT)
+            return np.full(len(episodes), ABSENT, np.int64)
         numbers = self._episode_numbers
         found = [
             ABSENT if value is None or value != value else numbers.setdefault(value, len(numbers))
@@ -174,7 +178,7 @@ class _OnStep:
         """Bring rows and the frames that they name together."""
         for index, camera in enumerate(self.links):
             column = len(self.tables) + index
-            groups = np.full(len(units), ABSENT)
+            groups = np.full(len(units), ABSENT, np.int64)
             for topic, links in enumerate(camera.links):
                 has = units.rows[:, topic] != ABSENT
                 groups[has] = np.maximum(groups[has], links[units.rows[has, topic]])
@@ -185,18 +189,19 @@ class _OnStep:
 
     def _by_step(self, units: Units, *, strict: bool) -> Units:
         for level in range(2):
-            groups = self._keys(units)[level]
-            units, ambiguous = bring_together(units, self.sides, groups)
-            if strict and len(ambiguous):
-                raise self._error(np.unique(units.steps[np.isin(groups, ambiguous)]))
+            units = self._level(units, self._keys(units)[level], strict)
         if self.by_episode and bool((units.episodes == ABSENT).any()):
             groups = number(units.steps)
             # Only steps at which something without an episode is left
             groups[~np.isin(groups, groups[units.episodes == ABSENT])] = ABSENT
-            units, ambiguous = bring_together(units, self.sides, groups)
-            if strict and len(ambiguous):
-                raise self._error(np.unique(units.steps[np.isin(groups, ambiguous)]))
+            units = self._level(units, groups, strict)
         return units
+
+    def _level(self, units: Units, groups: Integers, strict: bool) -> Units:
+        after, ambiguous = bring_together(units, self.sides, groups)
+        if strict and len(ambiguous):
+            raise self._error(np.unique(units.steps[np.isin(groups, ambiguous)]))
+        return after
 
     def _error(self, steps: Integers) -> AlignmentError:
         lines = []
@@ -242,8 +247,8 @@ def _on_timestamp(
     times += [frames.timestamps for frames in cameras.values()]
     base = times[0]
     rows = np.stack([_as_of(base, other, tolerance) for other in times], axis=1)
-    rows[:, 0] = np.arange(len(base))
-    steps = next(iter(tables.values())).entries.steps if tables else None
+    rows[:, 0] = np.arange(len(base), dtype=np.int64)
+    steps = next(iter(tables.values())).step_part if tables else None
     if steps is None:
         steps = next(iter(cameras.values())).facts.steps
     report = _report("timestamp", "timestamp", tables, cameras, rows)
@@ -270,7 +275,7 @@ def _report(
     unused: dict[str, int] = {}
     first_unused: dict[str, list[int]] = {}
     names = labels(tables, cameras)
-    all_steps = [table.entries.steps for table in tables.values()]
+    all_steps = [table.step_part for table in tables.values()]
     all_steps += [frames.facts.steps for frames in cameras.values()]
     for column, (name, steps) in enumerate(zip(names, all_steps, strict=True)):
         used = np.zeros(len(steps), np.bool_)

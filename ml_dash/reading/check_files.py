@@ -31,7 +31,9 @@ def index_faults(block: Block) -> Iterator[tuple[int, str]]:
     for number, row in enumerate(block.rows):
         missing = _missing(row) if row.get("op") == "save" else []
         if row.get("op") not in ("save", "delete"):
-            missing.insert(0, "op")
+            missing.append("op")
+        if "path" not in missing and type(row.get("path")) is not str:
+            missing.append("path")
         if missing:
             starts = starts or block.spans()[0]
             yield starts[number], f"an index row without {', '.join(missing)}"

@@ -29,7 +29,6 @@ class Entries:
             one another, entries in order of time.
         starts: where in `rows` each entry begins; `None` when every row is one.
         timestamps: of each entry, in seconds.
-        steps: of each entry; missing where unknown.
         sessions: the number of the session that wrote each entry, in the order they began.
         united: how many rows were taken into another one.
         in_place: whether the rows lie in the segments in order of time.
@@ -38,7 +37,6 @@ class Entries:
     rows: Integers
     starts: Integers | None
     timestamps: Floats
-    steps: Part
     sessions: Integers
     united: int
     in_place: bool
@@ -64,40 +62,35 @@ class Entries:
 
 
 def make_entries(
-    timestamps: Floats, steps: Part, explicit: Booleans | None, sessions: Integers
+    timestamps: Floats, sessions: Integers, explicit: Booleans | None, steps: Part
 ) -> Entries:
     """Order rows by time, and unite those of one explicit timestamp.
 
     Args:
         timestamps: of the rows as they lie in the segments.
-        steps: of the same.
-        explicit: which timestamps were given by the user; `None` when nothing is to be united.
         sessions: the number of each row's session.
+        explicit: which timestamps were given by the user; `None` when nothing is to be united.
+        steps: of the rows whose timestamp is explicit.
     """
-    steps = whole_numbers(steps)
     in_place = bool(np.all(timestamps[1:] >= timestamps[:-1]))
-    rows = np.arange(len(timestamps)) if in_place else np.argsort(timestamps, kind="stable")
-    alone = Entries(rows, None, timestamps[rows], select(steps, rows), sessions[rows], 0, in_place)
+    rows = (
+        np.arange(len(timestamps), dtype=np.int64)
+        if in_place
+        else np.argsort(timestamps, kind="stable")
+    )
+    alone = Entries(rows, None, timestamps[rows], sessions[rows], 0, in_place)
     if explicit is None or not explicit.any():
         return alone
-    owner = _owners(alone.timestamps, alone.steps, explicit[rows])
-    if bool(np.all(owner == np.arange(len(owner)))):
+    owner = _owners(alone.timestamps, select(whole_numbers(steps), rows), explicit[rows])
+    if bool(np.all(owner == np.arange(len(owner), dtype=np.int64))):
         return alone
     grouped = np.argsort(owner, kind="stable")
     owner = owner[grouped]
     rows = rows[grouped]
     starts = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]]))
-    known = np.ones(len(rows), np.bool_) if steps.missing is None else ~steps.missing
     first = rows[starts]
-    return Entries(
-        rows,
-        starts,
-        timestamps[first],
-        select(steps, _latest(rows, starts, known)),
-        sessions[first],
-        len(rows) - len(starts),
-        False,
-    )
+    united = len(rows) - len(starts)
+    return Entries(rows, starts, timestamps[first], sessions[first], united, False)
 
 
 def whole_numbers(part: Part) -> Part:
@@ -116,7 +109,7 @@ def whole_numbers(part: Part) -> Part:
 
 def _owners(timestamps: Floats, steps: Part, explicit: Booleans) -> Integers:
     """For each row, in order of time, the first row of the entry it belongs to."""
-    owner = np.arange(len(timestamps))
+    owner = np.arange(len(timestamps), dtype=np.int64)
     given = np.flatnonzero(explicit)
     times = timestamps[given]
     begins = np.flatnonzero(np.concatenate([[True], times[1:] != times[:-1]]))
@@ -159,7 +152,7 @@ def _separate(owner: Integers, run: Integers, steps: Part) -> None:
 
 def _latest(rows: Integers, starts: Integers, present: Booleans) -> Integers:
     """The last row of each entry that has a value, -1 where none has."""
-    places = np.where(present[rows], np.arange(len(rows)), -1)
+    places = np.where(present[rows], np.arange(len(rows), dtype=np.int64), -1)
     last = np.maximum.reduceat(places, starts)
     found: Integers = np.where(last < 0, -1, rows[np.maximum(last, 0)])
     return found

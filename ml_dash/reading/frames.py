@@ -71,7 +71,7 @@ class Frames:
     def __getitem__(self, index: slice) -> Frames: ...
     def __getitem__(self, index: int | slice) -> Array | Frames:
         if isinstance(index, slice):
-            return self._taken(np.arange(len(self))[index])
+            return self._taken(np.arange(len(self), dtype=np.int64)[index])
         from ml_dash import image
 
         return image.decode(self.read_bytes(index))

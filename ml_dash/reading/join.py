@@ -85,7 +85,7 @@ def alone(sides: list[Side]) -> Units:
     rows = np.full((sum(counts), len(sides)), ABSENT, np.int64)
     start = 0
     for number, count in enumerate(counts):
-        rows[start : start + count, number] = np.arange(count)
+        rows[start : start + count, number] = np.arange(count, dtype=np.int64)
         start += count
     return _described(rows, sides)
 
@@ -106,7 +106,7 @@ def bring_together(units: Units, sides: list[Side], groups: Integers) -> tuple[U
     joined = inside & ~np.isin(groups, ambiguous)
     # Units of one group and one place become one; all others get a number of their own.
     width = int(places.max(initial=0)) + 1
-    keys = np.where(joined, groups * width + places, -1 - np.arange(len(units)))
+    keys = np.where(joined, groups * width + places, -1 - np.arange(len(units), dtype=np.int64))
     _, target = np.unique(keys, return_inverse=True)
     merged = np.full((int(target.max(initial=-1)) + 1, len(sides)), ABSENT, np.int64)
     for column in range(len(sides)):
@@ -188,7 +188,7 @@ def _led(
     Where all of its units have their place from a stream before it, its own order says no more.
     """
     most = often.max(axis=1, initial=0)
-    places = np.full(len(has), ABSENT)
+    places = np.full(len(has), ABSENT, np.int64)
     unclear = np.zeros(len(has), np.bool_)
     for column in range(has.shape[1]):
         members = np.flatnonzero(has[:, column] & (often[:, column] == most)[groups])
@@ -210,8 +210,8 @@ def _described(rows: Integers, sides: list[Side]) -> Units:
         rows,
         np.zeros(count, np.int64),
         np.zeros(count),
-        np.full(count, ABSENT),
-        np.full(count, ABSENT),
+        np.full(count, ABSENT, np.int64),
+        np.full(count, ABSENT, np.int64),
     )
     for column in range(len(sides) - 1, -1, -1):
         side = sides[column]
@@ -230,4 +230,6 @@ def _counted(groups: Integers) -> Integers:
     if not len(groups):
         return groups
     begins = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
-    return np.arange(len(groups)) - np.repeat(begins, np.diff(np.append(begins, len(groups))))
+    return np.arange(len(groups), dtype=np.int64) - np.repeat(
+        begins, np.diff(np.append(begins, len(groups)))
+    )

@@ -22,7 +22,7 @@ import orjson
 from ml_dash.backends import Backend
 from ml_dash.rows import BIG_INTEGER, MAX_LINE, NONFINITE, decode_row
 
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 """Bytes that are read and parsed at a time; more than this no longer fits into a core's cache."""
 
 _MAX_KEPT = 10_000

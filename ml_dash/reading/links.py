@@ -74,7 +74,7 @@ def link(
     frames: list[int] = []
     links = []
     for topic, (field, side) in enumerate(zip(fields, topics, strict=True)):
-        found = np.full(len(side), ABSENT)
+        found = np.full(len(side), ABSENT, np.int64)
         turns: dict[tuple[Any, ...], int] = {}
         for row, name in _names(field, camera.prefix):
             frame = number_of.get(name, _GONE)

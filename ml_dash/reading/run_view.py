@@ -222,9 +222,11 @@ class Tables(Mapping[str, "Table"]):
         self._room = room
         self._what = what
         self._tables: dict[str, Table] = {}
+        self._listed: dict[str, str] = {}
+        self._version = -1
 
     def __len__(self) -> int:
-        return len(self._source.streams(self._room))
+        return len(self._streams())
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._streams()))
@@ -247,7 +249,11 @@ class Tables(Mapping[str, "Table"]):
 
     def _streams(self) -> dict[str, str]:
         """The stream of each topic."""
-        return {topic_of(stream): stream for stream in self._source.streams(self._room)}
+        if self._version != self._source.version:
+            streams = self._source.streams(self._room)
+            self._listed = {topic_of(stream): stream for stream in streams}
+            self._version = self._source.version
+        return self._listed
 
 
 def _hint(wanted: str, names: Sequence[str]) -> str:

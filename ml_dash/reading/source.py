@@ -34,6 +34,7 @@ class Source:
         self.backend = backend
         self.problems = Problems()
         self.recovery: RecoveryReport | None = None
+        self.version = 0  # grows with each refresh
         self._recover = recover
         self._rooms: dict[str, dict[str, list[Segment]]] = {}
         self._pending: dict[str, list[bytes]] = {}
@@ -52,6 +53,7 @@ class Source:
 
     def refresh(self) -> None:
         """Forget what was listed: the next read sees what has been written since."""
+        self.version += 1
         self._rooms.clear()
         self._starts.clear()
         self._sessions.clear()
@@ -128,10 +130,11 @@ class Source:
         """When a writer's session began; endless for one that never said so."""
         if writer not in self._starts:
             self._starts[writer] = float("inf")
-            for segment in self._list("run").get("run", []):
-                if segment.writer == writer and segment.part == 0:
-                    for block in read_blocks(self.backend, segment, Problems()):
-                        if block.timestamps:
-                            self._starts[writer] = block.timestamps[0]
-                            break
+            segments = (s for s in self._list("run").get("run", []) if s.writer == writer)
+            for segment in sorted(segments, key=lambda segment: segment.part):
+                blocks = read_blocks(self.backend, segment, Problems())
+                first = next((block.timestamps[0] for block in blocks if block.timestamps), None)
+                if first is not None:
+                    self._starts[writer] = first
+                    break
         return self._starts[writer]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from typing import overload
 
 from ml_dash.backends import Backend
 from ml_dash.reading.lines import Block, Problems, Row, Segment, read_blocks
@@ -75,6 +76,10 @@ class Stream:
         first = bisect_left(timeline.times, timeline.times[end - 1]) if self.merge else end - 1
         return list(self._entries(timeline.rows(first, end)))[-1]
 
+    def slice(self, start: float | None = None, end: float | None = None) -> Slice:
+        """The rows between two times, held: to go through again, index, and find in."""
+        return Slice(list(self.rows(start, end)))
+
     def count(self) -> int:
         """How many rows there are, before any are united."""
         return len(self.timeline())
@@ -98,6 +103,31 @@ class Stream:
 
     def _entries(self, rows: Iterator[Row]) -> Iterator[Row]:
         return merged(rows) if self.merge else _stripped(rows)
+
+
+class Slice(Sequence[Row]):
+    """Rows in order of time that were read once and stay as they are."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Slice: ...
+    def __getitem__(self, index: int | slice) -> Row | Slice:
+        return Slice(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+
+    def __repr__(self) -> str:
+        return f"<Slice of {len(self)} rows>"
+
+    def find(self, timestamp: float) -> Row | None:
+        """The latest row at or before `timestamp`, or `None` when all are later."""
+        end = bisect_right(self._rows, timestamp, key=lambda row: float(row["timestamp"]))
+        return self._rows[end - 1] if end else None
 
 
 def read_rows(

@@ -8,11 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ml_dash.reading.columns import Array, Columns, Part, finish, leaves, nothing
-from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_entries
+from ml_dash.reading.columns import (
+    Array,
+    Columns,
+    Part,
+    extract,
+    finish,
+    join,
+    leaves,
+    nothing,
+    pack,
+)
+from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_entries, whole_numbers
 from ml_dash.reading.lines import Block, Row, Segment
 from ml_dash.reading.merge import EXPLICIT
-from ml_dash.reading.stream import Stream
+from ml_dash.reading.stream import Slice, Stream
 
 FORMATS = ("json", "numpy")
 _EXPLICIT = f'"{EXPLICIT}"'.encode()
@@ -69,7 +79,7 @@ class Table:
     @property
     def steps(self) -> Array:
         """The step of each entry: shape (entries,), int64; a masked array where one has none."""
-        return finish(self.entries.steps)
+        return finish(self.step_part)
 
     def rows(self, start: float | None = None, end: float | None = None) -> Iterator[Row]:
         """The entries as dicts, `timestamp` among them; from `start` to `end`, in seconds."""
@@ -78,6 +88,10 @@ class Table:
     def find(self, timestamp: float) -> Row | None:
         """The latest entry at or before `timestamp`, or `None` when all are later."""
         return self.stream.find(timestamp)
+
+    def slice(self, start: float | None = None, end: float | None = None) -> Slice:
+        """The entries between two times, held: to go through again, index, and find in."""
+        return self.stream.slice(start, end)
 
     def to_numpy(self, columns: Sequence[str] | None = None) -> dict[str, Array]:
         """Columns by name, all of them by default, `timestamp` first and `step` where there is one.
@@ -88,8 +102,8 @@ class Table:
         self._forget_old()
         if columns is None and self._names is None:
             self._names = _own_first(self._load(None))
-        elif wanted := [n for n in columns or self.columns if n not in self._read]:
-            self._load(wanted)
+        else:
+            self._want(self.columns if columns is None else columns)
         return {name: self[name] for name in (self.columns if columns is None else columns)}
 
     def read(
@@ -134,6 +148,11 @@ class Table:
         assert self._entries is not None
         return self._entries
 
+    @property
+    def step_part(self) -> Part:
+        """The steps, missing ones apart."""
+        return whole_numbers(self.optional("step")[0])
+
     def part(self, column: str) -> Part:
         """A column as it is kept, missing values apart.
 
@@ -145,10 +164,9 @@ class Table:
         if column == "timestamp":
             return Part("float", self.entries.timestamps, None)
         if column == "step":
-            return self.entries.steps
+            return self.step_part
         self._forget_old()
-        if column not in self._read:
-            self._load([column])
+        self._want([column])
         part = self._read[column]
         if part.kind == "none" and len(part) and column not in self.columns:
             raise self._unknown(column)
@@ -157,17 +175,21 @@ class Table:
     def optional(self, *columns: str) -> list[Part]:
         """Columns that the table may not have; these are of kind `none`."""
         self._forget_old()
-        if wanted := [column for column in columns if column not in self._read]:
-            self._load(wanted)
+        self._want(columns)
         return [self._read[column] for column in columns]
 
     # -- loading ---------------------------------------------------------------------------------
 
+    def _want(self, columns: Sequence[str]) -> None:
+        """Read those columns that were not read yet."""
+        wanted = [name for name in columns if name not in self._read and name != "timestamp"]
+        if wanted:
+            self._load(wanted)
+
     def _load(self, names: Sequence[str] | None) -> list[str]:
         """Go through all rows for the columns `names`, or for all; the names of what was found."""
         base = _Base(self.stream) if self._entries is None else None
-        wanted = [name for name in names or () if name not in _OWN]
-        columns = Columns(None if names is None else wanted if base is None else [*wanted, "step"])
+        columns = Columns(names)
         for number, block in self.stream.blocks():
             if block.rows:
                 explicit = self.stream.merge and _EXPLICIT in block.text
@@ -175,15 +197,15 @@ class Table:
                 if base is not None:
                     base.add(number, block, explicit)
             del block  # before the next one is made: memory that is still in cache is used again
-        found = ["timestamp", *columns.names]
         if base is not None:
-            step = columns.take("step")[0] if "step" in found else nothing(columns.count)
-            self._entries = base.entries(step)
+            self._entries = base.entries()
         assert self._entries is not None
-        for name in columns.names:
-            if name != "step":
-                self._read[name] = self._entries.pick(*columns.take(name))
-        return found
+        if columns.count != len(self._entries.rows):
+            raise OSError(f"{self.name!r} was cut or removed while it was read; refresh the run")
+        found = columns.names
+        for name in found:
+            self._read[name] = self._entries.pick(*columns.take(name))
+        return ["timestamp", *found]
 
     def _find_columns(self) -> list[str]:
         found: dict[str, None] = {"timestamp": None}
@@ -215,20 +237,28 @@ class _Base:
         self._numbers: list[Integers] = []
         self._times: list[Floats] = []
         self._explicit: list[Booleans] = []
+        self._steps: list[Part] = []
 
     def add(self, number: int, block: Block, explicit: bool) -> None:
         count = len(block.rows)
         self._times.append(np.fromiter(block.timestamps, np.float64, count))
-        self._numbers.append(np.full(count, self._sessions[number]))
-        given = (row.get(EXPLICIT) is True for row in block.rows) if explicit else (False,) * count
-        self._explicit.append(np.fromiter(given, np.bool_, count))
+        self._numbers.append(np.full(count, self._sessions[number], np.int64))
+        if not self._merge:
+            return
+        if explicit:
+            given = (row.get(EXPLICIT) is True for row in block.rows)
+            self._explicit.append(np.fromiter(given, np.bool_, count))
+            self._steps.append(pack(extract(block.rows, "step")))
+        else:
+            self._explicit.append(np.zeros(count, np.bool_))
+            self._steps.append(nothing(count))
 
-    def entries(self, steps: Part) -> Entries:
+    def entries(self) -> Entries:
         return make_entries(
             np.concatenate([np.empty(0), *self._times]),
-            steps,
-            np.concatenate([np.empty(0, np.bool_), *self._explicit]) if self._merge else None,
             np.concatenate([np.empty(0, np.int64), *self._numbers]),
+            np.concatenate([np.empty(0, np.bool_), *self._explicit]) if self._merge else None,
+            join(self._steps),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,4 +33,13 @@ def _text(values: Any) -> bytes:
     try:
         return orjson.dumps(values, None, _OPTIONS)
     except TypeError:  # an integer over 64 bits, or a lone surrogate
-        return json.dumps(values, indent=2, default=str).encode() + b"\n"
+        return json.dumps(_finite(values), indent=2, default=str).encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    """A value with `null` in place of NaN and infinities, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

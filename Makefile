@@ -1,0 +1,53 @@
+# `make help` lists what there is. Everything runs in .venv, which is made and kept up to date
+# as needed. PYTHON=python3.12 make … takes another interpreter.
+
+VENV ?= .venv
+export VENV
+RUN = $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo examples test pytest lint format types package bench setup clean distclean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## set up, record a simulated robot arm, check what was recorded, draw it
+	@tools/setup.sh demo
+	@$(RUN) examples/robot.py $(ARGS)
+
+examples: ## run every example
+	@tools/setup.sh demo
+	@for name in quickstart images cartpole robot; do \
+		echo "--- examples/$$name.py"; $(RUN) examples/$$name.py || exit 1; done
+
+test: lint types package pytest ## set up and run everything that CI runs
+
+pytest: setup ## the tests alone; ARGS="tests/test_rows.py -x" picks some
+	@$(RUN) -m pytest -n auto $(ARGS)
+
+lint: setup ## ruff: rules and formatting
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+format: setup ## put the code into the house's format
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+types: setup ## mypy --strict
+	@$(RUN) -m mypy
+
+package: setup ## build sdist and wheel, install the wheel elsewhere and try it
+	@tools/check_package.sh
+
+bench: setup ## speed and memory, beside the floors; ARGS=--quick takes two minutes
+	@$(RUN) benchmarks $(ARGS)
+
+setup: ## make or update .venv with everything
+	@tools/setup.sh dev
+
+clean: ## remove what building and testing left
+	@rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## that, and the virtual environment
+	@rm -rf $(VENV)

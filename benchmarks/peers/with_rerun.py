@@ -1,0 +1,52 @@
+"""Rerun into a file: one `log` call for each row, frames compressed by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import rerun
+from work import QUALITY, main
+
+
+class Rerun:
+    """A recording."""
+
+    picture = "JPEG"
+
+    def start(self, folder: Path) -> None:
+        """See `work.Logger`."""
+        self.recording = rerun.RecordingStream("benchmarks")
+        self.recording.save(folder / "run.rrd")
+
+    def row(self, i: int, x: float, y: float, z: float) -> None:
+        """See `work.Logger`."""
+        self.recording.set_time("step", sequence=i)
+        self.recording.log("robot/position", rerun.Scalars([i, x, y, z]))
+
+    def image(self, i: int, pixels: Any) -> None:
+        """See `work.Logger`."""
+        self.recording.set_time("step", sequence=i)
+        self.recording.log("frames", rerun.Image(pixels).compress(jpeg_quality=QUALITY))
+
+    def close(self) -> None:
+        """See `work.Logger`."""
+        self.recording.flush()
+        self.recording.disconnect()
+
+    def rows(self, folder: Path) -> int:
+        """See `work.Logger`."""
+        return self._count(folder, "robot/position")
+
+    def images(self, folder: Path) -> int:
+        """See `work.Logger`."""
+        return self._count(folder, "frames")
+
+    def _count(self, folder: Path, entity: str) -> int:
+        from rerun.chunk import RrdReader
+
+        chunks = RrdReader(folder / "run.rrd").stream()
+        return sum(chunk.num_rows for chunk in chunks if str(chunk.entity_path) == f"/{entity}")
+
+
+main(Rerun())

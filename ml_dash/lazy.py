@@ -1,0 +1,70 @@
+"""Loading modules at first use, without endangering forks.
+
+A module that one thread is importing while another one forks stays locked in the child for ever: the
+child hangs when it imports the same. So what we load late, we load under a lock that a fork waits
+for, and always in the thread of a caller: our own threads find everything loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from importlib import import_module
+from typing import Any
+
+_lock = threading.RLock()
+_loaded: dict[tuple[str, ...], Any] = {}
+_PATIENCE = 10.0
+
+
+def load(*names: str) -> Any:
+    """Import the modules `names` and return the first; the others may be missing.
+
+    Raises:
+        ImportError: the first one cannot be imported.
+    """
+    try:
+        return _loaded[names]
+    except KeyError:
+        pass
+    with _lock:
+        first = import_module(names[0])
+        for name in names[1:]:
+            try:
+                import_module(name)
+            except ImportError:
+                continue  # who needs it says so
+        _loaded[names] = first
+    return first
+
+
+def images() -> Any:
+    """The module `ml_dash.image`, with all that a worker thread needs to encode and store."""
+    return load(
+        "ml_dash.image", "ml_dash.jpeg", "ml_dash.png", "ml_dash.scaling", "simplejpeg", "deflate"
+    )
+
+
+def storing() -> None:
+    """Load what a worker thread needs to store a file, and to look round its machine."""
+    load("hashlib", "fcntl", "platform", "tempfile", "subprocess", "unicodedata", "mimetypes")
+
+
+if hasattr(os, "register_at_fork"):
+    _held = threading.local()
+
+    def _before() -> None:
+        _held.lock = _lock.acquire(timeout=_PATIENCE)
+
+    def _after() -> None:
+        if _held.lock:
+            _lock.release()
+
+    def _after_in_child() -> None:
+        if _held.lock:
+            _lock.release()
+        elif sys.implementation.name == "cpython":
+            globals()["_lock"] = threading.RLock()
+
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
