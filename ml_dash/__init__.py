@@ -1,14 +1,14 @@
 """ML-Dash records what happens while a model trains or a robot moves, and loses none of it.
 
-    from ml_dash import Experiment
+from ml_dash import Experiment
 
-    with Experiment("robotics/arm").run as experiment:
-        experiment.track("robot/position").append({"step": 0, "x": 0.1, "y": 0.2})
+with Experiment("robotics/arm").run as experiment:
+    experiment.track("robot/position").append({"step": 0, "x": 0.1, "y": 0.2})
 
-    from ml_dash import open_run
+from ml_dash import open_run
 
-    run = open_run("robotics/arm")
-    run.tracks["robot/position"]["x"]
+run = open_run("robotics/arm")
+run.tracks["robot/position"]["x"]
 """
 
 from __future__ import annotations

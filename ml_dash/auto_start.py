@@ -14,7 +14,7 @@ from ml_dash.experiment import HANDLES, Experiment
 class AutoExperiment(Experiment):
     """An experiment whose run starts at the first use of a handle."""
 
-    def __getattr__(self, name: str) -> Any:  # type: ignore[override]  # here it does return
+    def __getattr__(self, name: str) -> Any:
         if name in HANDLES and self.run.status == "NOT STARTED":
             self.run.start()
             return self.__dict__[name]

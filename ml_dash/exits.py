@@ -26,7 +26,6 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 
-
 class Ending(Protocol):
     """What an open run must be able to do when its process ends."""
 

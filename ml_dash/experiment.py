@@ -205,7 +205,7 @@ class Experiment:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.folder is None:
             raise TypeError("a run kept in memory cannot be taken to another process")
-        arguments = {
+        arguments: dict[str, Any] = {
             "prefix": self.prefix,
             "description": self.description,
             "tags": self.tags,

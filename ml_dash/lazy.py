@@ -1,8 +1,8 @@
 """Loading modules at first use, without endangering forks.
 
-A module that one thread is importing while another one forks stays locked in the child for ever: the
-child hangs when it imports the same. So what we load late, we load under a lock that a fork waits
-for, and always in the thread of a caller: our own threads find everything loaded.
+A module that one thread is importing while another one forks stays locked in the child for ever:
+the child hangs when it imports the same. So what we load late, we load under a lock that a fork
+waits for, and always in the thread of a caller: our own threads find everything loaded.
 """
 
 from __future__ import annotations

@@ -250,15 +250,11 @@ class Recorder:
             fields = dict(data)
             if frame:
                 fields.setdefault("frame", frame)
-            line = rows.encode_row(
-                fields, head=head, where=f"track {topic!r}", strict=self._strict
-            )
+            line = rows.encode_row(fields, head=head, where=f"track {topic!r}", strict=self._strict)
             lines.append((track.stream_name, line))
         for name, values in metrics.items():
             metric = self._metrics(name)
-            line = metric.encode(
-                values, at=moment.timestamp, step=moment.step, strict=self._strict
-            )
+            line = metric.encode(values, at=moment.timestamp, step=moment.step, strict=self._strict)
             lines.append((metric.stream_name, line))
         return lines
 

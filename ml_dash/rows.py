@@ -119,7 +119,7 @@ def decode_row(line: bytes | memoryview) -> dict[str, Any]:
     if type(row) is not dict:
         raise ValueError("the line is not a JSON object")
     if BIG_INTEGER in row:
-        row = json.loads(bytes(line))  # orjson reads integers over 64 bits as floats
+        row = dict(json.loads(bytes(line)))  # orjson reads integers over 64 bits as floats
         del row[BIG_INTEGER]
     if NONFINITE in row:
         for pointer, name in row.pop(NONFINITE).items():
@@ -202,9 +202,7 @@ def _without_nonfinite(value: Any, pointer: str, found: dict[str, str]) -> Any:
 
 
 def _set_pointer(row: Any, pointer: str, value: float) -> None:
-    *path, last = [
-        part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]
-    ]
+    *path, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
     for part in path:
         row = row[int(part)] if type(row) is list else row[part]
     row[int(last) if type(row) is list else last] = value

@@ -210,7 +210,7 @@ class Run(Generic[T]):
         buffer.open()
 
     def _write_start(self, buffer: Buffer) -> None:
-        """Say who writes: at the first write, in a forked child, and after the folder was removed."""
+        """Say who writes: at the first write, in a forked child, after the folder was removed."""
         root = self._root and not buffer.forked
         row: dict[str, Any] = {
             "event": "start",
@@ -273,8 +273,8 @@ class Run(Generic[T]):
 
     def _say_interrupted(self) -> None:
         print(
-            f"ml-dash: interrupted while the run {self.prefix!r} was being written; rows are safe in"
-            f" its buffer file, `ml-dash check {self._place}` finishes it",
+            f"ml-dash: interrupted while the run {self.prefix!r} was being written; rows are safe"
+            f" in its buffer file, `ml-dash check {self._place}` finishes it",
             file=sys.stderr,
         )
 
@@ -330,8 +330,8 @@ def _naming(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"the run cannot be written, because its folder cannot: {os.strerror(error.errno or 0)}."
-            " Choose another with dash_root= or ML_DASH_ROOT",
+            f"the run cannot be written, because its folder cannot:"
+            f" {os.strerror(error.errno or 0)}. Choose another with dash_root= or ML_DASH_ROOT",
             str(folder),
         ) from None
 
@@ -384,8 +384,8 @@ def _with_argument(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     parameters = inspect.signature(function).parameters.values()
     kinds = inspect.Parameter
-    named = {p.name for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
-    if "experiment" in named:
+    by_name = (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    if any(p.name == "experiment" and p.kind in by_name for p in parameters):
         return args, {"experiment": value, **kwargs}
     free = [
         p

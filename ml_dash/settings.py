@@ -114,7 +114,8 @@ def load(
         elif text is not None and text != "":
             values[setting.name] = _parse(text, kind, setting.variable)
         elif setting.name in file:
-            values[setting.name] = _parse(str(file[setting.name]), kind, f"{setting.name} in {path}")
+            source = f"{setting.name} in {path}"
+            values[setting.name] = _parse(str(file[setting.name]), kind, source)
     return Settings(**values)
 
 

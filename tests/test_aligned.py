@@ -11,8 +11,8 @@ from written import A, B, C, Written, line
 from ml_dash.errors import AlignmentError
 from ml_dash.reading import open_run
 from ml_dash.reading.align import align
-from ml_dash.reading.columns import Part
 from ml_dash.reading.entries import Entries
+from ml_dash.reading.parts import Part
 
 
 @pytest.fixture

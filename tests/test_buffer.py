@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+
 from ml_dash.backends import LocalBackend, MemoryBackend
 from ml_dash.buffer import Buffer
 from ml_dash.buffer import buffer as buffer_module
@@ -213,7 +214,7 @@ def test_a_full_disk_loses_nothing_when_space_comes_back(
 def test_a_disk_that_stays_full_bounds_the_wait_and_counts_the_loss(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Callers wait a bounded time in all; then rows are refused and counted, and it goes on later."""
+    """Callers wait a bounded time in all; then rows are refused and counted; later it goes on."""
     monkeypatch.setattr(buffer_module, "PATIENCE", 0.3)
     buffer = Buffer(backend, Settings())
     track = Tracks(buffer)("a")

@@ -35,11 +35,14 @@ def test_a_with_block_ends_as_it_is_left(
     tmp_path: Path, ending: str, code: int, status: str
 ) -> None:
     """The context manager keeps everything and tells how it was left."""
-    script = RECORD + f"""
+    script = (
+        RECORD
+        + f"""
 with Experiment("e", dash_root=root, echo=False).run as experiment:
     record(experiment)
     {ending}
 """
+    )
     assert run(tmp_path, script)[0] == code
     assert steps(tmp_path) == list(range(500))
     assert statuses(tmp_path / "dash/e") == [status]
@@ -61,12 +64,15 @@ def test_a_run_that_nobody_ends_is_ended_with_the_process(
     tmp_path: Path, ending: str, code: int, status: str
 ) -> None:
     """A forgotten `with` loses nothing."""
-    script = RECORD + f"""
+    script = (
+        RECORD
+        + f"""
 experiment = Experiment("e", dash_root=root, echo=False)
 experiment.run.start()
 record(experiment)
 {ending}
 """
+    )
     assert run(tmp_path, script)[0] == code
     assert steps(tmp_path) == list(range(500))
     assert statuses(tmp_path / "dash/e") == [status]
@@ -74,7 +80,9 @@ record(experiment)
 
 def test_an_exception_in_another_thread_ends_nothing(tmp_path: Path) -> None:
     """A thread that dies does not end the run."""
-    script = RECORD + """
+    script = (
+        RECORD
+        + """
 def work():
     record(experiment)
     raise ValueError("this thread")
@@ -85,6 +93,7 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     thread.join()
     record(experiment, 500)
 """
+    )
     code, _, err = run(tmp_path, script)
     assert code == 0
     assert "this thread" in err
@@ -93,8 +102,10 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
 
 
 def test_sigterm_saves_everything_and_takes_its_course(tmp_path: Path) -> None:
-    """SIGTERM, as a scheduler sends it: all rows kept, CANCELLED, and the exit code of the signal."""
-    script = RECORD + """
+    """SIGTERM, as a scheduler sends it: all rows kept, CANCELLED, the signal's exit code."""
+    script = (
+        RECORD
+        + """
 with Experiment("e", dash_root=root, echo=False).run as experiment:
     record(experiment)
     print("ready")
@@ -103,6 +114,7 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
         experiment.track("a").append({"step": step})
         step += 1
 """
+    )
     process = start(tmp_path, script)
     wait_for_line(process, "ready")
     process.send_signal(signal.SIGTERM)
@@ -116,12 +128,15 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
 
 def test_a_sigterm_handler_of_the_program_is_left_alone(tmp_path: Path) -> None:
     """Who handles SIGTERM already goes on handling it."""
-    script = RECORD + """
+    script = (
+        RECORD
+        + """
 signal.signal(signal.SIGTERM, lambda number, frame: print("mine"))
 with Experiment("e", dash_root=root, echo=False).run as experiment:
     os.kill(os.getpid(), signal.SIGTERM)
     record(experiment)
 """
+    )
     code, out, _ = run(tmp_path, script)
     assert (code, out) == (0, "mine\n")
     assert statuses(tmp_path / "dash/e") == ["COMPLETED"]
@@ -148,7 +163,8 @@ step = -1
 try:
     with Experiment("e", dash_root=root, echo=False).run as experiment:
         while True:
-            experiment.track("a").append({"step": step + 1, "x": "y" * (70_000 if step % 97 == 0 else 5)})
+            size = 70_000 if step % 97 == 0 else 5
+            experiment.track("a").append({"step": step + 1, "x": "y" * size})
             step += 1
 finally:
     print(step)
@@ -163,7 +179,9 @@ finally:
 
 def test_a_second_ctrl_c_ends_the_waiting_and_says_what_finishes_it(tmp_path: Path) -> None:
     """A disk that hangs at the end can be left with Ctrl-C; the rows are there afterwards."""
-    script = RECORD + """
+    script = (
+        RECORD
+        + """
 from ml_dash.backends import LocalBackend
 append = LocalBackend.append
 def refuse(self, segment, offset, data):
@@ -181,6 +199,7 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     raise KeyboardInterrupt
 """
+    )
     code, _, err = run(tmp_path, script)
     assert code == -signal.SIGINT
     assert "ml-dash check" in err
@@ -192,7 +211,9 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
 
 def test_sigterm_in_a_process_that_forked_its_runs_child(tmp_path: Path) -> None:
     """A forked child that is terminated keeps its rows and leaves the run's status alone."""
-    script = RECORD + """
+    script = (
+        RECORD
+        + """
 with Experiment("e", dash_root=root, echo=False).run as experiment:
     record(experiment, 0, 100)
     child = os.fork()
@@ -203,6 +224,7 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     print(os.waitpid(child, 0)[1])
     record(experiment, 200, 100)
 """
+    )
     code, out, _ = run(tmp_path, script)
     assert (code, out.strip()) == (0, str(int(signal.SIGTERM)))
     assert sorted(steps(tmp_path)) == list(range(300))

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import orjson
 import pytest
+from scripts import start, wait_until
+
 from ml_dash import Experiment, open_run
 from ml_dash.reading import check_run
-from scripts import start, wait_until
 
 CELLS = 512
 WRITERS = 3
@@ -120,7 +121,9 @@ def test_rows_survive_sigkill(tmp_path: Path, seed: int) -> None:
     check_steps(logs, returned, 51)
     check_files(folder)
     report = check_run(folder)
-    assert not [finding for finding in report.findings if finding.severity == "error"], report.findings
+    assert not [finding for finding in report.findings if finding.severity == "error"], (
+        report.findings
+    )
 
     before = sum(len(run.tracks[topic]) for topic in run.tracks)
     with Experiment("killed", dash_root=tmp_path / "dash", echo=False).run as experiment:

@@ -18,7 +18,9 @@ def steps(folder: Path, **of: int) -> list[int]:
 @pytest.mark.parametrize("first", ["child", "parent"])
 def test_parent_and_forked_child_both_keep_their_rows(tmp_path: Path, first: str) -> None:
     """A fork after the start: both record, and they exit in either order."""
-    script = OPEN + """
+    script = (
+        OPEN
+        + """
 experiment.run.start()
 track = experiment.track("a")
 for step in range(300):
@@ -36,6 +38,7 @@ experiment.run.complete()
 if child and waits:
     assert os.waitpid(child, 0)[1] == 0
 """
+    )
     assert run(tmp_path, script, first)[0] == 0
     from scripts import wait_until
 
@@ -48,7 +51,9 @@ if child and waits:
 
 def test_a_child_that_records_nothing_leaves_nothing(tmp_path: Path) -> None:
     """Forking is no event of the run."""
-    script = OPEN + """
+    script = (
+        OPEN
+        + """
 with experiment.run:
     experiment.track("a").append({"step": 0})
     child = os.fork()
@@ -56,6 +61,7 @@ with experiment.run:
         sys.exit(0)
     os.waitpid(child, 0)
 """
+    )
     assert run(tmp_path, script)[0] == 0
     assert len(list((tmp_path / "dash/e/run").iterdir())) == 1
     assert statuses(tmp_path / "dash/e") == ["COMPLETED"]
@@ -63,7 +69,9 @@ with experiment.run:
 
 def test_fork_beside_busy_threads_never_hangs(tmp_path: Path) -> None:
     """Children forked in the middle of other threads' appends and saves record and exit."""
-    script = OPEN + """
+    script = (
+        OPEN
+        + """
 import numpy as np
 experiment.run.start()
 stop = threading.Event()
@@ -91,6 +99,7 @@ for thread in threads:
     thread.join()
 experiment.run.complete()
 """
+    )
     code, _, err = run(tmp_path, script)
     assert code == 0, err
     assert steps(tmp_path) == list(range(30))
@@ -201,7 +210,9 @@ def test_a_data_loader_may_hold_the_experiment(tmp_path: Path, method: str) -> N
 
 def test_a_killed_child_is_finished_by_its_parent(tmp_path: Path) -> None:
     """What a forked child left behind when it was killed is written when the run ends."""
-    script = OPEN + """
+    script = (
+        OPEN
+        + """
 with experiment.run:
     child = os.fork()
     if child == 0:
@@ -210,6 +221,7 @@ with experiment.run:
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
 """
+    )
     assert run(tmp_path, script)[0] == 0
     assert steps(tmp_path, w=1) == list(range(100))
 
@@ -217,7 +229,9 @@ with experiment.run:
 @pytest.mark.parametrize("shift", [-3600, 86_400])
 def test_a_stepped_clock_bends_nothing(tmp_path: Path, shift: int) -> None:
     """The system clock jumps during a run: timestamps go on as before, also in a child."""
-    script = OPEN + """
+    script = (
+        OPEN
+        + """
 begun = time.time()
 experiment.run.start()
 for step in range(50):
@@ -238,6 +252,7 @@ experiment.run.complete()
 time.time = real
 print(begun, time.time())
 """
+    )
     code, out, _ = run(tmp_path, script, shift)
     assert code == 0
     begun, ended = map(float, out.split())

@@ -221,6 +221,16 @@ def test_a_run_that_is_written_grows_when_refreshed(run):
     assert view.status == "COMPLETED"
 
 
+def test_a_run_is_running_from_its_very_start(tmp_path):
+    """Opened before its first row has reached a segment, it is RUNNING and not interrupted."""
+    from ml_dash import Experiment
+
+    for _ in range(5):
+        with Experiment("quick", dash_root=tmp_path, environment=False).run:
+            assert open_run("quick", root=tmp_path).status == "RUNNING"
+        assert open_run("quick", root=tmp_path).status == "COMPLETED"
+
+
 def test_rows_of_a_killed_process_are_read_where_nothing_can_be_written(tmp_path, monkeypatch):
     """On a full or read-only disk a ring is read in place; once there is room, it is drained."""
     from ml_dash.buffer import recovery

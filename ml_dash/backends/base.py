@@ -51,7 +51,7 @@ class Backend(Protocol):
         ...
 
     def read(self, path: str, offset: int = 0, size: int | None = None) -> bytes:
-        """Bytes of a file from `offset`, `size` of them or all; empty when there is no such file."""
+        """Bytes of a file from `offset`, `size` of them or all; empty when there is none."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[SegmentInfo]:

@@ -20,6 +20,7 @@ MAX_OPEN = 128
 
 _OPEN = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _OPEN |= getattr(os, "O_BINARY", 0)
+_WRITEV = hasattr(os, "writev")
 _PIECES = 512  # fewer than any system's IOV_MAX
 _SYNC_SECONDS = 5.0
 
@@ -44,7 +45,7 @@ class LocalBackend:
     def size(self, segment: str) -> int:
         """See `Backend.size`."""
         try:
-            return os.stat(self.folder / segment).st_size
+            return (self.folder / segment).stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -78,7 +79,7 @@ class LocalBackend:
                         continue  # removed since it was listed
 
     def sync(self, segments: Sequence[str]) -> None:
-        """See `Backend.sync`. Bounded in time: with thousands of segments some stay to the system."""
+        """See `Backend.sync`. Bounded in time: of thousands some are left to the system."""
         deadline = time.monotonic() + _SYNC_SECONDS
         for segment in segments:
             if time.monotonic() > deadline:
@@ -158,10 +159,7 @@ def _write_all(file: int, pieces: Sequence[bytes | memoryview]) -> None:
     """Write every byte; a short write goes on where it ended, so that lines come out whole."""
     views = [memoryview(piece) for piece in pieces]
     while views:
-        if hasattr(os, "writev"):
-            written = os.writev(file, views)
-        else:
-            written = os.write(file, views[0])
+        written = os.writev(file, views) if _WRITEV else os.write(file, views[0])
         if written == 0:
             raise OSError(errno.EIO, "the file system took no byte and gave no error")
         while views and written >= len(views[0]):

@@ -63,6 +63,7 @@ class Buffer:
         self.forked = False
         self.first = True  # whether nobody wrote this run before; the run says so
         self._opened = opened
+        self._tick: Callable[[], None] | None = None
         self._warned: set[str] = set()
         self._streams: dict[str, Stream] = {}
         threads = settings.encoders or default_encoders()
@@ -81,7 +82,6 @@ class Buffer:
         self._thread: threading.Thread | None = None
         self._drainer: Drainer | None = None
         self._outage: float | None = None  # how much of an outage callers have waited through
-        self._tick: Callable[[], None] | None = None
 
     # -- taking ----------------------------------------------------------------------------------
 
@@ -277,7 +277,8 @@ class Buffer:
             error = drainer.error
         if error is not None:
             self.warn_once(
-                f"disk {error.errno}", f"the disk refuses rows, they are kept and tried again: {error}"
+                f"disk {error.errno}",
+                f"the disk refuses rows, they are kept and tried again: {error}",
             )
         return moved
 
@@ -358,7 +359,7 @@ class Buffer:
             self.warn_once("fsync", f"the disk did not confirm that it has the rows: {error}")
 
     def finish_files(self, timeout: float) -> None:
-        """Let the queued files be written, for `timeout` seconds at most. They come before the end."""
+        """Let the queued files be written, for `timeout` seconds at most; they precede the end."""
         self._pool.close(timeout)
 
     def close(self, timeout: float | None = None) -> FlushReport:

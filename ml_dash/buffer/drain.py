@@ -1,7 +1,7 @@
 """Moves rows from the ring into the segments of a backend.
 
 - Rows of a stream arrive in the order in which they were handed over.
-- A row is written once, also after a failed or a short write: the segment's length says what is there.
+- A row is written once, also after a failed or a short write: the segment's length tells.
 - A failing disk is tried again until it works; nothing is dropped before a stream has failed for
   `GIVE_UP` seconds while others could be written.
 """

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from ml_dash.errors import ClosedError
 
 Job = Callable[[], None]
 Lose = Callable[[str], None]
@@ -150,6 +151,8 @@ class Pool:
 
     def _admit(self, turn: _Turn) -> bool:
         with self._lock:
+            if self._closing is not None:
+                raise ClosedError("the run is ending, so no more files can be saved in it")
             if self.in_flight and self.in_flight + turn.size > self.limit:
                 return False
             turn.number = self._last = self._last + 1

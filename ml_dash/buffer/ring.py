@@ -1,7 +1,7 @@
 """The memory that rows are handed over in, which outlives the process.
 
-A ring is one preallocated file of fixed size, mapped into memory. What has been copied into it is in
-the page cache: it survives SIGKILL of the process, and costs its caller no system call.
+A ring is one preallocated file of fixed size, mapped into memory. What was copied into it is in the
+page cache: it survives SIGKILL of the process, and costs its caller no system call.
 
     header   one block: the magic, the cell `tail`, and who writes (JSON)
     common   a circular log of records, for streams that write little, and for long rows
@@ -16,8 +16,8 @@ disagree with it.
 **A record** of the common log is written under the buffer's lock: payload first, the magic number
 that makes it valid last. The magic includes its position, so what an earlier lap left is not valid.
 
-Slot and record both say at which offset of which segment their bytes belong. From that, and from how
-long the segment is, anyone can tell after a crash which rows had already been written.
+Slot and record both say at which offset of which segment their bytes belong. From that, and from
+how long the segment is, anyone can tell after a crash which rows had already been written.
 """
 
 from __future__ import annotations

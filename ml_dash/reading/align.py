@@ -9,7 +9,6 @@ import numpy as np
 
 from ml_dash.errors import AlignmentError
 from ml_dash.reading.aligned import Aligned, AlignmentReport
-from ml_dash.reading.columns import Part, finish, select
 from ml_dash.reading.entries import Floats, Integers
 from ml_dash.reading.join import (
     ABSENT,
@@ -21,6 +20,7 @@ from ml_dash.reading.join import (
     number,
 )
 from ml_dash.reading.links import Camera, Names, link
+from ml_dash.reading.parts import Part, finish, select
 
 if TYPE_CHECKING:
     from ml_dash.reading.files import Files

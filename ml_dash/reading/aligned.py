@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_dash.reading.columns import Array, Part, finish, select
 from ml_dash.reading.entries import Booleans, Floats, Integers
+from ml_dash.reading.parts import Array, Part, finish, select
 
 if TYPE_CHECKING:
     from ml_dash.reading.frames import Frames

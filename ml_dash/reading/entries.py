@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_dash.reading.columns import Array, Part, select
 from ml_dash.reading.merge import entry_of
+from ml_dash.reading.parts import Array, Part, select
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]

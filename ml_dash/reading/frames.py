@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_dash.reading.columns import Array, Part, finish, pack, select
 from ml_dash.reading.entries import Floats, Integers, whole_numbers
 from ml_dash.reading.files import Files, is_image, open_data
 from ml_dash.reading.lines import Row
+from ml_dash.reading.parts import Array, Part, finish, pack, select
 
 if TYPE_CHECKING:
     from ml_dash.reading.source import Source

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_dash.reading.columns import Part
 from ml_dash.reading.entries import Integers
 from ml_dash.reading.join import ABSENT, Side
+from ml_dash.reading.parts import Part
 
 if TYPE_CHECKING:
     from ml_dash.reading.frames import Frames

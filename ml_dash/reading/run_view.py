@@ -62,6 +62,9 @@ class RunView:
         """What the sessions said, folded."""
         if self._life is None:
             self._life = fold_life(Stream(self.source, "run").rows())
+            known = {session.id for session in self._life.sessions}
+            if self.source.live_writers() - known:
+                self._life.status = RUNNING  # it has begun, and its first row is on its way
         return self._life
 
     @property

@@ -79,6 +79,7 @@ class Source:
         """Drain the rings of dead processes, once for each listing."""
         folder = self.folder
         self._pending = {}
+        self.recovery = None
         if not self._recover or folder is None:
             return
         from ml_dash.buffer.recovery import drain_dead, pending_rows
@@ -86,6 +87,14 @@ class Source:
         if any((folder / ".buffer").glob("*.ring")):
             self.recovery = drain_dead(folder)
             self._pending = pending_rows(folder) if self.recovery.problems else {}
+
+    def live_writers(self) -> set[str]:
+        """Writers with a ring whose process lives, as of the listing."""
+        if self.folder is None or self.recovery is None or not self.recovery.alive:
+            return set()
+        if self.recovery.problems:
+            return set()  # then some of the rings belong to dead ones
+        return {path.stem for path in (self.folder / ".buffer").glob("*.ring")}
 
     def _list(self, room: str) -> dict[str, list[Segment]]:
         found = self._rooms.get(room)

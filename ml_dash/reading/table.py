@@ -8,20 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ml_dash.reading.columns import (
-    Array,
-    Columns,
-    Part,
-    extract,
-    finish,
-    join,
-    leaves,
-    nothing,
-    pack,
-)
+from ml_dash.reading.columns import Columns, extract, leaves
 from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_entries, whole_numbers
 from ml_dash.reading.lines import Block, Row, Segment
 from ml_dash.reading.merge import EXPLICIT
+from ml_dash.reading.parts import Array, Part, finish, join, nothing, pack
 from ml_dash.reading.stream import Slice, Stream
 
 FORMATS = ("json", "numpy")
@@ -34,7 +25,7 @@ class Table:
 
     `table["x"]` is a column: a numpy array with one value an entry. Nested fields are written
     `table["pose.x"]`, lists of one shape are stacked to `(entries, *shape)`. Which kinds there are
-    and how missing values are marked is said in `ml_dash.reading.columns`. A column that was read
+    and how missing values are marked is said in `ml_dash.reading.parts`. A column that was read
     is kept; several are read faster by one `to_numpy(["x", "y"])`.
 
     What is shown is the run as it was when it was opened or refreshed.
