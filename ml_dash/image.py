@@ -261,8 +261,8 @@ def _as_picture(value: Any, where: str) -> Array:
 
 def _from_pillow(value: Any) -> Array | None:
     """The array of a PIL image; `None` if it is none. Palettes and the like become colours."""
-    module = sys.modules.get("PIL.Image")
-    if module is None or not isinstance(value, module.Image):
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)  # a thread may be importing it
+    if kind is None or not isinstance(value, kind):
         return None
     import numpy as np
 

@@ -15,9 +15,9 @@ import enum
 import json
 import math
 import sys
-from collections import deque
-from collections.abc import Callable, Mapping, Set
-from datetime import timedelta
+from collections import UserString, deque
+from collections.abc import Callable, Mapping, Sequence, Set
+from datetime import date, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
@@ -30,6 +30,9 @@ MAX_LINE = 16 * 1024 * 1024
 
 MAX_DEPTH = 100
 """How deep values may nest; deeper than this is a loop or a mistake."""
+
+MAX_BITS = 14_000
+"""The longest integer in bits: Python reads no number of more than 4,300 digits."""
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 NONFINITE = "_nonfinite"
@@ -60,19 +63,17 @@ def encode_row(
         TypeError: a value has no JSON form; the message names the key.
         ValueError: a key is reserved, given twice or clashes; or the row is too long.
     """
-    if head:
-        for key in head:
-            if key in fields:
-                raise ValueError(f"{where}: the key {key!r} is set by ML-Dash; name it otherwise")
+    head = head or {}
+    _check_head(head, fields, where)
     try:
         body = orjson.dumps(fields, None, OPTIONS)
         if b'"_' in body:
             check_keys(fields, where)
         if b"null" in body:
-            body = _encode_slowly(fields, where, strict)
+            body = _encode_slowly(fields, head, where, strict)
     except TypeError:
-        body = _encode_slowly(fields, where, strict)
-    return finish_line(body, orjson.dumps(head, None, OPTIONS) if head else b"{}", where)
+        body = _encode_slowly(fields, head, where, strict)
+    return finish_line(body, orjson.dumps(head, None, OPTIONS), where)
 
 
 def finish_line(body: bytes, head: bytes, where: str) -> bytes:
@@ -106,24 +107,44 @@ def check_keys(fields: Mapping[Any, Any], where: str) -> None:
             )
 
 
+def text_keys(fields: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """A dict of its own, whose keys are strings: those of enums by value, others by `str()`.
+
+    Raises:
+        ValueError: two keys become the same string.
+    """
+    if set(map(type, fields)) <= {str}:
+        return dict(fields)
+    result: dict[str, Any] = {}
+    for key, item in fields.items():
+        name = key if type(key) is str else _key_text(key)
+        if name in result:
+            raise ValueError(f"{where}: the key {name!r} is given twice, once as {key!r}")
+        result[name] = item
+    return result
+
+
 def decode_row(line: bytes | memoryview) -> dict[str, Any]:
     """Decode one line, with non-finite floats, large integers and lone surrogates restored.
 
     Raises:
-        ValueError: the line is not one JSON object.
+        ValueError: the line is not one JSON object, or not one of ours.
     """
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
-        row = json.loads(bytes(line))  # lone surrogates, which orjson refuses
+        row = _load_slowly(line)  # lone surrogates, which orjson refuses
     if type(row) is not dict:
         raise ValueError("the line is not a JSON object")
     if BIG_INTEGER in row:
-        row = dict(json.loads(bytes(line)))  # orjson reads integers over 64 bits as floats
+        row = dict(_load_slowly(line))  # orjson reads integers over 64 bits as floats
         del row[BIG_INTEGER]
     if NONFINITE in row:
-        for pointer, name in row.pop(NONFINITE).items():
-            _set_pointer(row, pointer, _SPECIAL[name])
+        try:
+            for pointer, name in row.pop(NONFINITE).items():
+                _set_pointer(row, pointer, _SPECIAL[name])
+        except (AttributeError, LookupError, TypeError):
+            raise ValueError(f"the line's {NONFINITE!r} does not fit its values") from None
     return row
 
 
@@ -166,10 +187,13 @@ def flatten(values: Mapping[Any, Any], separator: str, where: str) -> dict[str, 
     return flat
 
 
-def _encode_slowly(fields: Mapping[Any, Any], where: str, strict: bool) -> bytes:
+def _encode_slowly(
+    fields: Mapping[Any, Any], head: Mapping[str, Any], where: str, strict: bool
+) -> bytes:
     """Encode what orjson alone cannot: odd keys and types, big integers, non-finite floats."""
     plain = jsonable(fields, where, strict=strict)
     check_keys(plain, where)
+    _check_head(head, plain, where)
     special: dict[str, str] = {}
     plain = _without_nonfinite(plain, "", special)
     if special:
@@ -181,6 +205,19 @@ def _encode_slowly(fields: Mapping[Any, Any], where: str, strict: bool) -> bytes
     if _has_big_integer(plain):
         plain[BIG_INTEGER] = True
     return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _check_head(head: Mapping[str, Any], fields: Mapping[Any, Any], where: str) -> None:
+    for key in head:
+        if key in fields:
+            raise ValueError(f"{where}: the key {key!r} is set by ML-Dash; name it otherwise")
+
+
+def _load_slowly(line: bytes | memoryview) -> Any:
+    try:
+        return json.loads(bytes(line))
+    except RecursionError:
+        raise ValueError("the line nests too deeply") from None
 
 
 def _without_nonfinite(value: Any, pointer: str, found: dict[str, str]) -> Any:
@@ -197,7 +234,12 @@ def _without_nonfinite(value: Any, pointer: str, found: dict[str, str]) -> Any:
             for key, item in value.items()
         }
     if type(value) is list:
-        return [_without_nonfinite(item, f"{pointer}/{i}", found) for i, item in enumerate(value)]
+        return [
+            item
+            if type(item) is float and math.isfinite(item)  # most of what lists hold
+            else _without_nonfinite(item, f"{pointer}/{i}", found)
+            for i, item in enumerate(value)
+        ]
     return value
 
 
@@ -216,6 +258,10 @@ def _has_big_integer(value: Any) -> bool:
     return type(value) is list and any(map(_has_big_integer, value))
 
 
+class _DeepError(ValueError):
+    """A value nests too deeply."""
+
+
 class _Plain:
     """Turns values into plain JSON types; one instance a row, for its strictness."""
 
@@ -224,46 +270,63 @@ class _Plain:
 
     def __call__(self, value: Any, where: str, depth: int) -> Any:
         kind = type(value)
-        if value is None or kind is str or kind is int or kind is float or kind is bool:
+        if value is None or kind is str or kind is float or kind is bool:
             return value
+        if kind is int:
+            return value if value.bit_length() <= MAX_BITS else self._refuse(value, where, _LONG)
         if depth > MAX_DEPTH:
-            if not self.strict:
-                return "<nested too deeply>"
-            raise ValueError(f"{where[:200]}: nests deeper than {MAX_DEPTH}; does it hold itself?")
+            raise _DeepError(f"{where[:200]}: nests deeper than {MAX_DEPTH}; does it hold itself?")
         if isinstance(value, Mapping):
             return self._mapping(value, where, depth)
         if isinstance(value, (list, tuple, deque, range)):
-            return [self(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+            return self._sequence(list(value), where, depth)
         if isinstance(value, Set):
             return self(_ordered(value), where, depth)
         return self._other(value, where, depth)
 
     def _mapping(self, value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, item in value.items():
-            name = key if type(key) is str else _key_text(key)
-            if name in result:
-                raise ValueError(f"{where}: the key {name!r} is given twice, once as {key!r}")
-            result[name] = self(item, f"{where}, key {name!r}", depth + 1)
+        result = text_keys(value, where)
+        for name, item in result.items():
+            try:
+                result[name] = self(item, f"{where}, key {name!r}", depth + 1)
+            except _DeepError:
+                if self.strict or depth:
+                    raise
+                # Of the field as a whole: what holds itself twice has too many parts to go through.
+                result[name] = _safe_repr(item)
         return result
 
+    def _sequence(self, value: list[Any], where: str, depth: int) -> list[Any]:
+        kinds = set(map(type, value))
+        if kinds <= _ATOMS or (kinds == {int} and max(map(int.bit_length, value)) <= MAX_BITS):
+            return value
+        return [self(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+
     def _other(self, value: Any, where: str, depth: int) -> Any:
-        simple = _simple(value)
+        try:
+            simple = _simple(value)
+        except Exception as error:  # noqa: BLE001 - arrays that live elsewhere: their words say it best
+            return self._refuse(value, where, f"it cannot be read as an array: {error}")
         if simple is not NotImplemented:
             return self(simple, where, depth + 1)
         try:
-            return orjson.loads(orjson.dumps(value))  # dates, UUIDs and the like
+            return orjson.loads(orjson.dumps(value))  # UUIDs and the like
         except TypeError:
-            if not self.strict:
-                return _safe_repr(value)
-            remedy = (
-                "save it with files(...).save_blob"
-                if isinstance(value, (bytes, bytearray, memoryview))
-                else "turn it into numbers, strings, lists or dicts first"
-            )
-            raise TypeError(
-                f"{where}: a value of type {kind_name(value)} cannot be stored in a row; {remedy}"
-            ) from None
+            pass
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._refuse(value, where, "save it with files(...).save_blob")
+        return self._refuse(value, where, "turn it into numbers, strings, lists or dicts first")
+
+    def _refuse(self, value: Any, where: str, remedy: str) -> str:
+        if not self.strict:
+            return _safe_repr(value)
+        raise TypeError(
+            f"{where}: a value of type {kind_name(value)} cannot be stored in a row; {remedy}"
+        )
+
+
+_ATOMS = frozenset({float, str, bool, type(None)})
+_LONG = f"it has more than {MAX_BITS:,} bits; store it as text"
 
 
 def _simple(value: Any) -> Any:
@@ -276,11 +339,61 @@ def _simple(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     array = as_array(value)
-    if array is None:
+    if array is not None:
+        return _array_values(array, value)
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return list(value) if not isinstance(value, UserString) else str(value)
+    return NotImplemented
+
+
+def _array_values(array: Any, value: Any) -> Any:
+    """The values of an array as nested lists, such as orjson gives them by itself.
+
+    What is masked, and what is no time, is `None`. Floats of less than 64 bits are the shortest
+    number that is rounded to them: `0.1`, not `0.10000000149011612`.
+    """
+    import numpy as np
+
+    if array.dtype.kind not in "biufmMUO":
         return NotImplemented
-    if array.dtype.kind in "mM":
-        return [str(item) for item in array.tolist()] if array.ndim else str(array)
-    return array.tolist() if array.dtype.kind in "biufUO" else NotImplemented
+    if array.dtype.kind == "m":
+        array = array / np.timedelta64(1, "s")  # in seconds, as those of Python; no time is NaN
+    missing = np.ma.getmaskarray(value) if isinstance(value, np.ma.MaskedArray) else np.False_
+    if array.dtype.kind == "M":
+        missing = missing | np.isnat(array)
+        array = np.where(missing, np.datetime64(0, "us"), array.astype("M8[us]"))
+        boxed = _as_orjson(array)
+    elif array.dtype.kind == "f" and array.itemsize < 8:
+        boxed = _as_orjson(array)
+        odd = ~np.isfinite(array)
+        boxed[odd] = array[odd].tolist()
+    else:
+        if array.dtype.kind == "f":
+            array = array.astype(np.float64)  # what is longer has no use for its digits in JSON
+        boxed = array.astype(object) if missing.any() else array
+    if missing.any():
+        boxed[missing] = None
+    return boxed.tolist()
+
+
+def _as_orjson(array: Any) -> Any:
+    """An array of objects: what orjson writes for each value of an array."""
+    import numpy as np
+
+    plain = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(-1)
+    boxed = np.empty(array.shape, object)
+    boxed.reshape(-1)[:] = orjson.loads(orjson.dumps(plain, None, OPTIONS))
+    return boxed
+
+
+def _iso(moment: date) -> str | None:
+    if moment != moment:
+        return None  # pandas' NaT, which counts as a date
+    try:
+        text: str = orjson.loads(orjson.dumps(moment))
+    except TypeError:  # a type derived from Python's own, as pandas' are
+        text = moment.isoformat()
+    return text
 
 
 _CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
@@ -290,6 +403,8 @@ _CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (float, float.__float__),
     (PurePath, str),
     (timedelta, timedelta.total_seconds),
+    (date, _iso),  # also moments
+    (time, time.isoformat),
     (Decimal, str),
     (Fraction, str),
 )

@@ -6,25 +6,25 @@ Each writes rows of its own into the stream `run`; readers fold them into one st
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from ml_dash import clock, exits, ids
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
 from ml_dash.buffer.recovery import drain_dead
+from ml_dash.decorate import decorated
 from ml_dash.environment import capture, process_identity
 from ml_dash.errors import NotStartedError
-from ml_dash.rows import decode_row, encode_row
+from ml_dash.rows import encode_row
+from ml_dash.run_folder import check_writable, claim_first, first_id, prefix_in
 from ml_dash.settings import Settings
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class Run(Generic[T]):
         self._root = root
         self._buffer: Buffer | None = None
         self._ending = threading.Lock()
+        self._depth = 0  # how many `with` blocks are open
         self._last_beat = 0.0
         self._status = "NOT STARTED"
         self._finished: FlushReport | None = None
@@ -105,9 +106,10 @@ class Run(Generic[T]):
         Raises:
             OSError: its folder cannot be made or written.
         """
-        if self._buffer is None:
-            self._open()
-        return self._entered(self.buffer)
+        with starting:
+            if self._buffer is None:
+                self._open()
+            return self._entered(self.buffer)
 
     def complete(self) -> None:
         """End the run as COMPLETED, after everything is written."""
@@ -115,7 +117,7 @@ class Run(Generic[T]):
 
     def fail(self, error: BaseException | str | None = None) -> None:
         """End the run as FAILED, keeping the text of `error`."""
-        self.end("FAILED", exits.describe(error) if isinstance(error, BaseException) else error)
+        self.end("FAILED", None if error is None else exits.describe(error))
 
     def cancel(self) -> None:
         """End the run as CANCELLED."""
@@ -134,9 +136,12 @@ class Run(Generic[T]):
         exits.unwatch(self)
         joined = buffer.forked or not self._root
         self._status = status
+        # A child that starts the run anew has still not made it.
+        self._root = self._root and not buffer.forked
         try:
             if buffer.forked and not buffer.is_open:
-                return  # a child that recorded nothing leaves nothing
+                buffer.close()  # a child that recorded nothing leaves nothing
+                return
             buffer.finish_files(self.settings.close_timeout)
             row: dict[str, Any] = {
                 "event": "end",
@@ -161,9 +166,13 @@ class Run(Generic[T]):
     def after_fork(self) -> None:
         """See `exits.Ending`."""
         self._ending = threading.Lock()
+        self._depth = 0  # the blocks are the parent's; those of the child are counted anew
 
     def __enter__(self) -> T:
-        return self.start()
+        with starting:
+            entered = self.start()
+            self._depth += 1
+        return entered
 
     def __exit__(
         self,
@@ -171,6 +180,10 @@ class Run(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        with starting:
+            self._depth -= 1
+            if self._depth > 0:
+                return  # the outermost block ends the run
         if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             self.complete()
         elif isinstance(error, KeyboardInterrupt):
@@ -182,32 +195,35 @@ class Run(Generic[T]):
         """Decorate `function`: each call is a run, given as its argument `experiment`.
 
         A function without such a parameter gets it as its first argument, if it takes one.
+
+        Raises:
+            TypeError: it is a generator function.
         """
-
-        @functools.wraps(function)
-        def recorded(*args: Any, **kwargs: Any) -> Any:
-            with self as entered:
-                args, kwargs = _with_argument(function, entered, args, kwargs)
-                return function(*args, **kwargs)
-
-        return recorded
+        return decorated(function, lambda: self)
 
     # -- starting --------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        first_id = _first_id(self.backend)
-        first = first_id is None and self._root
-        if isinstance(self.backend, LocalBackend):
-            _check_writable(self.backend.folder)
-            drain_dead(self.backend.folder)
-            first = first and _claim_first(self.backend.folder)
-        self.id = first_id or ids.new_id()
-        self._status = "RUNNING"
+        folder = self.backend.folder if isinstance(self.backend, LocalBackend) else None
+        if folder is not None:
+            check_writable(folder)
+            drain_dead(folder)  # a run that was killed at once is known by its ring only
+        known = first_id(self.backend)
+        own = ids.new_id()
+        if known is None and self._root and folder is not None:
+            known = claim_first(folder, own)
+        before, self._status = self._status, "RUNNING"
+        self.id = known or own
         buffer = Buffer(self.backend, self.settings, self._write_start)
-        buffer.first = first
-        buffer.on_tick(self._beat)
+        buffer.first = known is None and self._root
         self._buffer = buffer
-        buffer.open()
+        try:
+            buffer.open()
+        except BaseException:
+            self._buffer, self._status = None, before
+            exits.unwatch(self)
+            buffer.close(0.0)
+            raise
 
     def _write_start(self, buffer: Buffer) -> None:
         """Say who writes: at the first write, in a forked child, after the folder was removed."""
@@ -225,6 +241,8 @@ class Run(Generic[T]):
             row |= {key: value for key, value in self._details.items() if value}
         self._put(buffer, row)
         self._last_beat = time.monotonic()
+        buffer.rejoin = attach
+        buffer.on_tick(self._beat)
         exits.watch(self)
         if root and self.settings.environment:
             buffer.submit("run/environment", 0, lambda: self._write_environment(buffer))
@@ -283,7 +301,10 @@ class Run(Generic[T]):
         return str(getattr(self.backend, "folder", self.prefix))
 
 
-_by_folder: dict[Path, Run[Any]] = {}
+starting = threading.RLock()
+"""Held while a run starts: two threads that use `dxp` at once start it once."""
+
+_by_folder: WeakValueDictionary[Path, Run[Any]] = WeakValueDictionary()
 
 
 def remember(folder: Path, run: Run[Any]) -> None:
@@ -310,7 +331,7 @@ def attach(folder: Path | None, settings: Settings) -> Buffer:
     run = running_in(folder)
     if run is None:
         run = Run(
-            _prefix_in(folder),
+            prefix_in(folder),
             LocalBackend(folder),
             settings,
             {},
@@ -323,76 +344,10 @@ def attach(folder: Path | None, settings: Settings) -> Buffer:
     return run.buffer
 
 
-@contextmanager
-def _naming(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"the run cannot be written, because its folder cannot:"
-            f" {os.strerror(error.errno or 0)}. Choose another with dash_root= or ML_DASH_ROOT",
-            str(folder),
-        ) from None
+def _after_fork_in_child() -> None:
+    global starting
+    starting = threading.RLock()  # a thread that is not here may hold the parent's
 
 
-def _check_writable(folder: Path) -> None:
-    """Fail now, with the folder's name, rather than later and in silence."""
-    with _naming(folder):
-        (folder / ".buffer").mkdir(parents=True, exist_ok=True)
-        probe = folder / ".buffer" / f"{ids.new_writer_id()}.probe.tmp"
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        probe.unlink()
-
-
-def _claim_first(folder: Path) -> bool:
-    """Of processes that start a new run at once, only one is its first."""
-    try:
-        os.close(os.open(folder / ".buffer" / "first", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        return False
-    return True
-
-
-def _first_id(backend: Backend) -> str | None:
-    """The id that the run got at its first start."""
-    first: tuple[float, str] | None = None
-    for info in backend.list("run"):
-        line = backend.read(info.path, 0, 1 << 20).split(b"\n", 1)[0]
-        try:
-            row = decode_row(line)
-            found = (float(row["timestamp"]), str(row["id"]))
-        except (ValueError, KeyError, TypeError):
-            continue  # not a start row, or torn
-        if first is None or found < first:
-            first = found
-    return first[1] if first else None
-
-
-def _prefix_in(folder: Path) -> str:
-    backend = LocalBackend(folder)
-    for info in backend.list("run"):
-        try:
-            return str(decode_row(backend.read(info.path, 0, 1 << 20).split(b"\n", 1)[0])["prefix"])
-        except (ValueError, KeyError):
-            continue
-    return folder.name
-
-
-def _with_argument(
-    function: Callable[..., Any], value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    parameters = inspect.signature(function).parameters.values()
-    kinds = inspect.Parameter
-    by_name = (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
-    if any(p.name == "experiment" and p.kind in by_name for p in parameters):
-        return args, {"experiment": value, **kwargs}
-    free = [
-        p
-        for p in parameters
-        if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) and p.name not in kwargs
-    ]
-    takes_more = len(free) > len(args) and free[0].default is kinds.empty
-    if takes_more or any(p.kind is kinds.VAR_POSITIONAL for p in parameters):
-        return (value, *args), kwargs
-    return args, kwargs
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import inf, nextafter
-from typing import Any, Self
+import builtins
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import orjson
 
 from ml_dash import rows
 from ml_dash.buffer import Buffer
-from ml_dash.clock import BOOTTIME, clock, read_clock
-from ml_dash.names import stream_name
+from ml_dash.clock import BOOTTIME, TICK, clock, read_clock
+from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
+
+if TYPE_CHECKING:
+    from ml_dash.reading import Stream
+    from ml_dash.track_slice import TrackSlice
+
+T = TypeVar("T")
 
 _dumps = orjson.dumps
 _OPTIONS = rows.OPTIONS | orjson.OPT_APPEND_NEWLINE
@@ -59,20 +65,22 @@ class Track:
         if timestamp is None and step is None:
             now = read_clock(BOOTTIME) + clock.offset  # clock.now(), without the call
             if now <= clock.last:
-                now = nextafter(clock.last, inf)
+                now = clock.last + TICK
             clock.last = now
             try:
-                line = _dumps({"timestamp": now, **data}, None, _OPTIONS)  # type: ignore[dict-item]  # None and others raise
+                row = data.copy()  # type: ignore[union-attr]  # what has none is told below
+                row["timestamp"] = now
+                line = _dumps(row, None, _OPTIONS)
                 # The plain case is nearly every case: what is looked for is rare, and cheap to look
                 # for in the encoded row. A null may stand for a NaN.
                 plain = (
                     "timestamp" not in data  # type: ignore[operator]  # as above
-                    and type(data.get("step", 0)) is int  # type: ignore[union-attr]  # as above
+                    and type(row.get("step", 0)) is int
                     and (_UNDERSCORE not in line or b'"_' not in line)
                     and (_N not in line or b"null" not in line)
                 )
-            except (TypeError, AttributeError):
-                plain = False
+            except (AttributeError, TypeError, ValueError, LookupError):
+                plain = False  # not a plain dict of plain values: look closer
             if plain:
                 try:
                     self._stream.write(line)
@@ -84,26 +92,80 @@ class Track:
     def _append(self, data: Any, timestamp: Any, step: Any, *, strict: bool = True) -> Self:
         where = f"track {self.topic!r}"
         fields = as_fields(data, where)
-        timestamp = _the_one("timestamp", timestamp, fields, where)
-        step = _the_one("step", step, fields, where)
-        at = clock.now() if timestamp is None else as_timestamp(timestamp, where)
-        head: dict[str, Any] = {"timestamp": at}
+        timestamp = the_one("timestamp", as_timestamp, timestamp, fields, where)
+        step = the_one("step", as_step, step, fields, where)
+        head: dict[str, Any] = {"timestamp": clock.now() if timestamp is None else timestamp}
         if step is not None:
-            head["step"] = as_step(step, where)
+            head["step"] = step
         if timestamp is not None:
             head["_explicit"] = True
         self._stream.put(rows.encode_row(fields, head=head, where=where, strict=strict))
         return self
 
-    def write(
-        self, fields: Mapping[str, Any], timestamp: float, step: int | None, *, strict: bool = True
-    ) -> None:
-        """Add a row with a timestamp drawn from ML-Dash's clock. For the recorder."""
-        where = f"track {self.topic!r}"
-        head: dict[str, Any] = {"timestamp": timestamp}
-        if step is not None:
-            head["step"] = step
-        self._stream.put(rows.encode_row(fields, head=head, where=where, strict=strict))
+    # -- reading ---------------------------------------------------------------------------------
+
+    def read(
+        self,
+        start_timestamp: float | None = None,
+        end_timestamp: float | None = None,
+        columns: Sequence[str] | None = None,
+        format: str = "json",
+    ) -> Any:
+        """Read entries back, in order of time, those of other sessions and processes among them.
+
+        Rows with the same explicit timestamp and no conflicting step are one entry.
+
+        Args:
+            start_timestamp: leave out what is before, in seconds.
+            end_timestamp: leave out what is after, in seconds.
+            columns: only these fields, beside the timestamp; nested ones are written `pose.x`.
+            format: see below.
+
+        Returns:
+            `json`: `{"entries": [{"timestamp": …, "step": …, …}, …], "count": …}`; `jsonl`: bytes,
+            a line an entry; `numpy`: arrays by column, as `ml_dash.open_run` gives them.
+
+        Raises:
+            ValueError: an unknown format.
+            KeyError: there is no such column (`numpy`).
+        """
+        from ml_dash.track_slice import read
+
+        return read(self.stored(), start_timestamp, end_timestamp, columns, format)
+
+    def slice(
+        self, start_timestamp: float | None = None, end_timestamp: float | None = None
+    ) -> TrackSlice:
+        """The entries between two times, both inclusive, to go through or to find some in.
+
+        It is of one moment: what is appended later is not in it.
+        """
+        from ml_dash.track_slice import TrackSlice
+
+        return TrackSlice(self.stored(), start_timestamp, end_timestamp)
+
+    def find(self, timestamp: float) -> dict[str, Any] | None:
+        """The latest entry at or before `timestamp`, or `None` when all are later.
+
+        To find many, make one `slice()` and ask that: this looks at the disk anew each time.
+        """
+        return self.stored().find(timestamp)
+
+    def list_entries(self) -> list[dict[str, Any]]:
+        """All entries, in order of time."""
+        return list(self.stored().rows())
+
+    def flush(self) -> Self:
+        """Wait until everything recorded so far is in the run. Never raises."""
+        self._buffer.flush()
+        return self
+
+    def stored(self) -> Stream:
+        """The rows of all sessions and processes, as they are on disk now."""
+        from ml_dash.reading import Source, Stream
+
+        self._buffer.flush()
+        return Stream(Source(self._buffer.backend), self._stream.name)
 
     @property
     def stream_name(self) -> str:
@@ -134,30 +196,63 @@ class Tracks(dict[str, Track]):
 
     __call__ = dict.__getitem__
 
+    @property
+    def names(self) -> builtins.list[str]:
+        """The topics of all tracks that have rows, sorted."""
+        from ml_dash.reading import Source
+
+        self._buffer.flush()
+        return sorted(map(topic_of, Source(self._buffer.backend).streams("tracks")))
+
+    def list(self) -> builtins.list[dict[str, Any]]:
+        """All tracks that have rows, by topic.
+
+        Returns:
+            For each `topic`, `totalEntries` (rows, before any are united), `firstTimestamp` and
+            `lastTimestamp`, in seconds.
+        """
+        found = []
+        for topic in self.names:
+            stored = self[topic].stored()
+            first, last = stored.span() or (None, None)
+            entry = {"topic": topic, "totalEntries": stored.count()}
+            found.append({**entry, "firstTimestamp": first, "lastTimestamp": last})
+        return found
+
+    def flush(self) -> Self:
+        """Wait until everything recorded so far is in the run. Never raises."""
+        self._buffer.flush()
+        return self
+
+    def __repr__(self) -> str:
+        return '<tracks: track("robot/position").append({"step": 0, "x": 0.1}), names, list()>'
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Tracks, (self._buffer,)
 
 
 def as_fields(data: Any, where: str) -> dict[str, Any]:
-    """A row's data as a dict of its own."""
+    """A row's data as a dict of its own, whose keys are strings."""
     if data is None:
         return {}
     if isinstance(data, Mapping):
-        return dict(data)
+        return rows.text_keys(data, where)
     raise TypeError(
         f"{where}: data is a {rows.kind_name(data)}, it must be a dict of values by key,"
         ' such as {"x": 0.1}'
     )
 
 
-def _the_one(name: str, given: Any, fields: dict[str, Any], where: str) -> Any:
+def the_one(
+    name: str, check: Callable[[Any, str], T], given: Any, fields: dict[str, Any], where: str
+) -> T | None:
     """The value of `name` given as an argument or among the fields; it is taken out of these."""
     inside = fields.pop(name, None)
-    if given is None or inside is None:
-        return inside if given is None else given
-    if given != inside:
+    outer = None if given is None else check(given, where)
+    inner = None if inside is None else check(inside, where)
+    if outer is not None and inner is not None and outer != inner:
         raise ValueError(
             f"{where}: {name} is given twice and differently: {given!r} as an argument and"
             f" {inside!r} in the data; leave one out"
         )
-    return given
+    return inner if outer is None else outer

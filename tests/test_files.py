@@ -158,7 +158,7 @@ def test_save_takes_paths_and_names_for_them(local, tmp_path):
     local.save(source)
     local.save(source, to="other.bin")
     local.save(source, to="folder/")
-    local("up").upload(source)
+    assert local("up").upload(source, tags=["t"])["tags"] == ["t"]
     assert [row["path"] for row in local.list()] == [
         "folder/model.pt",
         "model.pt",
@@ -925,7 +925,13 @@ def test_looking_costs_the_new_rows_only(local, monkeypatch):
 def test_more_saves_than_are_remembered_are_still_found(local, monkeypatch):
     """Before anyone looks, only so many rows are held in memory; the disk has the others."""
     monkeypatch.setattr("ml_dash.file_index.MAX_NOTED", 10)
+    buffer = local._store.buffer
     for number in range(35):
         local.save_text(str(number), to=f"{number:02}.txt")
+    while buffer.report().pending_files:
+        time.sleep(0.001)
+    flush, flushes = buffer.flush, []
+    monkeypatch.setattr(buffer, "flush", lambda: flushes.append(flush()))
     assert local.exists("00.txt") and local.exists("34.txt")
+    assert len(flushes) == 1  # so that rows still in the ring are found, too
     assert len(local.list()) == 35

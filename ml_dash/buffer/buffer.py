@@ -62,6 +62,8 @@ class Buffer:
         self.synchronous = not settings.buffer_enabled
         self.forked = False
         self.first = True  # whether nobody wrote this run before; the run says so
+        # How an unpickled copy finds its run; the run says so, whose room is above this one.
+        self.rejoin: Callable[[Path | None, Settings], Buffer] | None = None
         self._opened = opened
         self._tick: Callable[[], None] | None = None
         self._warned: set[str] = set()
@@ -437,9 +439,9 @@ class Buffer:
         return getattr(self.backend, "folder", None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from ml_dash.run import attach  # the run knows how another process joins it
-
-        return attach, (self.folder, self.settings)
+        if self.rejoin is None:
+            raise TypeError("a buffer without a run cannot be taken to another process")
+        return self.rejoin, (self.folder, self.settings)
 
 
 def _refuse(line: bytes) -> None:
