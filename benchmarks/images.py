@@ -30,6 +30,10 @@ def save_image(bench: Bench) -> Iterator[Result]:
         names = {"stamp": stamp, "frame": base.copy()}
         return each_call("frame.copy()", burst, setup="stamp(frame, i)", **names)
 
+    def kept(_: int) -> Latencies:
+        names = {"stamp": stamp, "frame": base.copy(), "copies": []}
+        return each_call("copies.append(frame.copy())", burst, setup="stamp(frame, i)", **names)
+
     def ours(suffix: str) -> Callable[[int], Latencies]:
         def measure(_: int) -> Latencies:
             names = {"stamp": stamp, "frame": base.copy()}
@@ -48,7 +52,9 @@ def save_image(bench: Bench) -> Iterator[Result]:
 
         return measure
 
-    floors, jpegs, pngs = interleave(bench.scale.rounds, floor, ours("jpg"), ours("png"))
+    floors, keeps, jpegs, pngs = interleave(
+        bench.scale.rounds, floor, kept, ours("jpg"), ours("png")
+    )
     for name, found in (("JPEG", jpegs), ("PNG", pngs)):
         share = ratio([times.p50 for times in found], [times.p50 for times in floors])
         yield Result(
@@ -59,8 +65,9 @@ def save_image(bench: Bench) -> Iterator[Result]:
             share,
             met=share <= 3,
             note=f"{burst} frames in a row while the queue has room; p99"
-            f" {duration(median([times.percentile(99) for times in found]))}, floor"
-            f" {duration(median([times.percentile(99) for times in floors]))}",
+            f" {duration(median([times.percentile(99) for times in found]))}. The floor's copy is"
+            " dropped at once, so its memory is warm; one that is kept, in memory that is new,"
+            f" takes {duration(median([times.p50 for times in keeps]))}",
         )
 
 

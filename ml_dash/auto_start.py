@@ -23,7 +23,7 @@ class AutoExperiment(Experiment):
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
 
-    def __getattr__(self, name: str) -> Any:  # type: ignore[override]  # here it does return
+    def __getattr__(self, name: str) -> Any:
         # Only reached when the attribute is not there.
         if name != "_arguments":
             with runs.starting:

@@ -383,6 +383,14 @@ class Savers:
         facts.update(self._details)
         return Saving(path, parts, facts, fill)
 
+    def check(self, to: PathLike) -> None:
+        """Raise what a `save…` would for this path, without saving anything.
+
+        Raises:
+            ValueError: the path is refused.
+        """
+        self._target(to)
+
     def _target(self, to: PathLike) -> tuple[str, ...]:
         """The components of a path below the prefix, checked."""
         text = as_text(to)

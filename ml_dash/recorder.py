@@ -33,7 +33,7 @@ from ml_dash.buffer import Buffer
 from ml_dash.files import Files
 from ml_dash.metrics import Metrics
 from ml_dash.steps import as_step, as_timestamp
-from ml_dash.track import Tracks
+from ml_dash.track import Tracks, as_fields, the_one
 
 WHERE = "recorder"
 FORMATS = ("jpg", "jpeg", "png")
@@ -97,13 +97,13 @@ class Recorder:
         quality: int = 95,
         strict: bool = True,
     ) -> None:
-        _check_pace("every", every)
+        every = _pace("every", every)
         if frames_every is not None:
-            _check_pace("frames_every", frames_every)
+            frames_every = _pace("frames_every", frames_every)
             if hz is not None:
                 raise ValueError("recorder: frames_every and hz both pace the frames; give one")
-        if hz is not None and not (isinstance(hz, (int, float)) and 0 < hz < math.inf):
-            raise ValueError(f"recorder: hz is {hz!r}; it must be a positive number, such as 10")
+        if hz is not None:
+            hz = _rate(hz)
         if format not in FORMATS:
             raise ValueError(f"recorder: format is {format!r}; it must be 'jpg' or 'png'")
         self._buffer = buffer
@@ -137,8 +137,8 @@ class Recorder:
         Args:
             step: by default the one that is open (see `step`), else one more than the last.
             timestamp: seconds on any clock; by default now.
-            tracks: rows by topic.
-            metrics: rows by name.
+            tracks: rows by topic. `step` and `timestamp` among a row's fields must be the call's.
+            metrics: rows by name, likewise.
             frames: arrays by camera, the folder that they are saved in; or callables, which are
                 called only when a frame is due.
 
@@ -149,20 +149,30 @@ class Recorder:
             TypeError, ValueError: a value, name or image that cannot be recorded. Nothing of the
                 call was recorded then.
         """
+        if timestamp is None and self._is_off_beat() and not _open_steps.get():
+            self._calls += 1
+            number = self._next_step if step is None else as_step(step, WHERE)
+            self._next_step = number + 1
+            return number
         moment = self._moment(step, timestamp)
         rows_due, frames_due = self._due(moment)
         if not rows_due:
             return moment.step
-        due = dict(frames or {}) if frames_due else {}
-        head = self._head(moment)
+        due = _mapping(frames, "frames") if frames_due else {}
         name = self._frame_name(moment) if due else ""
-        lines = self._encode(moment, head, tracks or {}, metrics or {}, name)
-        for camera, image in self._snapshots(due).items():
-            self._files(camera).save_image(
-                image, to=name, step=moment.step, timestamp=moment.timestamp, **self._options
-            )
+        shots = self._snapshots(due, name)
+        named = name if shots else ""
+        lines = self._encode(
+            moment, _mapping(tracks, "tracks"), _mapping(metrics, "metrics"), named
+        )
+        # Rows first: killed in between, a row names a frame that never came, which readers know of;
+        # a frame without its rows would belong to nothing.
         for stream, line in lines:
             self._buffer.put(stream, line)
+        for files, shot in shots:
+            files.save_image(
+                shot, to=name, step=moment.step, timestamp=moment.timestamp, **self._options
+            )
         return moment.step
 
     @contextmanager
@@ -195,10 +205,17 @@ class Recorder:
                         f"recorder: timestamp {at} was given while a step at {moment.timestamp} is"
                         " open; leave timestamp out"
                     )
+                self._next_step = moment.step + 1
                 return moment
         number = self._next_step if number is None else number
         self._next_step = number + 1
         return _Open(self._buffer, number, clock.now() if at is None else at, at is not None)
+
+    def _is_off_beat(self) -> bool:
+        """Whether the next call has nothing to record, found out without opening a step."""
+        return self._calls % self._every != 0 and (
+            self._frames_every is None or self._calls % self._frames_every != 0
+        )
 
     def _due(self, moment: _Open) -> tuple[bool, bool]:
         """Whether rows and frames are due; decided once for each step."""
@@ -220,7 +237,7 @@ class Recorder:
     def _on_beat(self, timestamp: float) -> bool:
         """Whether a frame is due at `hz`: on a grid, so that small delays do not add up."""
         assert self._hz is not None
-        slack = 1e-9 * max(1.0, abs(timestamp))
+        slack = 1e-3 / self._hz  # the rounding of a time that is added up step by step
         behind = timestamp - self._next_frame
         if behind < -slack and behind > -2 / self._hz:
             return False
@@ -239,34 +256,43 @@ class Recorder:
     def _encode(
         self,
         moment: _Open,
-        head: Mapping[str, Any],
         tracks: Mapping[str, Mapping[str, Any]],
         metrics: Mapping[str, Mapping[str, Any]],
         frame: str,
     ) -> list[tuple[str, bytes]]:
         lines = []
+        head = self._head(moment)
         for topic, data in tracks.items():
+            where = f"track {topic!r}"
             track = self._tracks(topic)
-            fields = dict(data)
+            fields = _fields(data, moment, where)
             if frame:
                 fields.setdefault("frame", frame)
-            line = rows.encode_row(fields, head=head, where=f"track {topic!r}", strict=self._strict)
+            line = rows.encode_row(fields, head=head, where=where, strict=self._strict)
             lines.append((track.stream_name, line))
-        for name, values in metrics.items():
+        for name, data in metrics.items():
             metric = self._metrics(name)
-            line = metric.encode(values, at=moment.timestamp, step=moment.step, strict=self._strict)
+            fields = _fields(data, moment, f"metric {name!r}")
+            line = metric.encode(fields, at=moment.timestamp, step=moment.step, strict=self._strict)
             lines.append((metric.stream_name, line))
         return lines
 
-    def _snapshots(self, frames: Mapping[str, Any]) -> dict[str, Any]:
-        """Copies of all frames, made and checked before one is saved."""
+    def _snapshots(self, frames: Mapping[str, Any], name: str) -> list[tuple[Files, Any]]:
+        """Copies of all frames, and where they go: all made and checked before one is saved."""
+        if not frames:
+            return []
         image = lazy.images()
-
-        taken = {}
+        size = self._options.get("size")
+        kind = image.check_format(name, self._options["quality"])
+        targets = {camera: self._files(camera) for camera in frames}
+        for files in targets.values():
+            files.check(name)
+        taken = []
         for camera, frame in frames.items():
             try:
                 pixels = frame() if callable(frame) else frame
-                taken[camera] = image.snapshot(pixels, where=f"frame {camera!r}")
+                shot = image.snapshot(pixels, format=kind, size=size, where=f"frame {camera!r}")
+                taken.append((targets[camera], shot))
             except (TypeError, ValueError) as error:
                 if self._strict:
                     raise
@@ -298,9 +324,41 @@ class Recorder:
             self._options["size"] = image.check_size(self._options["size"])
 
 
-def _check_pace(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _fields(data: Any, moment: _Open, where: str) -> dict[str, Any]:
+    """A row's fields; a step and timestamp among them are checked and taken out."""
+    fields = as_fields(data, where)
+    the_one("step", as_step, moment.step, fields, where)
+    the_one("timestamp", as_timestamp, moment.timestamp, fields, where)
+    return fields
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        what = "images by camera" if name == "frames" else "rows by name"
+        raise TypeError(f"recorder: {name} must be a dict of {what}, not {rows.kind_name(value)}")
+    return value
+
+
+def _pace(name: str, value: Any) -> int:
+    try:
+        count = as_step(value, WHERE)
+    except ValueError:
+        count = 0
+    if count < 1:
         raise ValueError(f"recorder: {name} is {value!r}; it must be a whole number from 1 on")
+    return count
+
+
+def _rate(value: Any) -> float:
+    try:
+        rate = as_timestamp(value, WHERE)
+    except ValueError:
+        rate = 0.0
+    if rate <= 0:
+        raise ValueError(f"recorder: hz is {value!r}; it must be a positive number, such as 10")
+    return rate
 
 
 def _after_fork_in_child() -> None:

@@ -115,7 +115,9 @@ def load(
             values[setting.name] = _parse(text, kind, setting.variable)
         elif setting.name in file:
             source = f"{setting.name} in {path}"
-            values[setting.name] = _parse(str(file[setting.name]), kind, source)
+            values[setting.name] = _parse(_scalar(file[setting.name], source), kind, source)
+    if "root" in values:
+        values["root"] = str(_expanded(values["root"]))
     return Settings(**values)
 
 
@@ -128,21 +130,36 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path:
         base = environ.get("APPDATA") or str(Path.home() / "AppData" / "Roaming")
     else:
         base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "~") / ".config")
-    return Path(base).expanduser() / "ml-dash" / "config.toml"
+    return _expanded(base) / "ml-dash" / "config.toml"
+
+
+def _expanded(path: str) -> Path:
+    """A path with `~` replaced, where the user has a home: not every container's has one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _read_file(environ: Mapping[str, str]) -> tuple[dict[str, Any], Path]:
     path = config_path(environ)
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
     except OSError:
         return {}, path
     import tomllib
 
     try:
-        return tomllib.loads(text), path
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(data.decode()), path
+    except ValueError as error:  # of TOML, or of UTF-8
         raise ValueError(f"{path} is not valid TOML: {error}") from None
+
+
+def _scalar(value: Any, source: str) -> str:
+    """A value of the file as an environment variable would have it."""
+    if isinstance(value, (dict, list)):
+        raise ValueError(f"{source} is {value!r}; it must be one value")
+    return str(value)
 
 
 def _parse(text: str, kind: str, source: str) -> Any:

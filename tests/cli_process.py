@@ -41,7 +41,8 @@ class Printed:
 def environ(**variables: str) -> dict[str, str]:
     """The environment without what would change the outcome, with `variables`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("ML_DASH_", "PYTHON"))}
-    kept.pop("NO_COLOR", None)
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):  # pytest-xdist sets the last two
+        kept.pop(name, None)
     return {**kept, "PYTHONPATH": str(SOURCE), "TERM": "xterm", **variables}
 
 

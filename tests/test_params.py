@@ -228,7 +228,7 @@ def test_a_mapping_in_all_but_name_is_taken(params: Params) -> None:
         ([], []),
         ([{"a.b": 1}, {}], [{"a.b": 1}, {}]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_values_of_all_kinds_come_back(params: Params, value: Any, expected: Any) -> None:
     """Converted as in any row; `get` gives what any reader gets."""
@@ -308,7 +308,7 @@ class Opaque:
         ({"x": 1j}, TypeError, "'x'"),
         ({"x": threading.Lock()}, TypeError, "'x'"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_that_cannot_be_stored_changes_nothing(
     params: Params, buffer: FakeBuffer, values: Any, error: type[Exception], message: str
@@ -322,7 +322,7 @@ def test_a_value_that_cannot_be_stored_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "source", [5, "lr=1", [("lr", 1)], print, Opaque(), np.arange(2)], ids=repr
+    "source", [5, "lr=1", [("lr", 1)], print, Opaque(), np.arange(2)], ids=lambda value: type(value).__name__
 )
 def test_a_source_without_names_is_refused(params: Params, source: Any) -> None:
     """The message says what would do."""

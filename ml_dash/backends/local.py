@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from ml_dash.backends.base import SegmentGoneError, SegmentInfo
 from ml_dash.blobs import copy_in, write_in
+from ml_dash.folders import FolderTree
 
 MAX_OPEN = 128
 """How many segments are kept open at once: thousands of topics must not use up the descriptors."""
@@ -33,6 +34,7 @@ class LocalBackend:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._tree = FolderTree(folder)
         self._files: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -41,6 +43,10 @@ class LocalBackend:
         file = self._open(segment, offset)
         for start in range(0, len(data), _PIECES):
             _write_all(file, data[start : start + _PIECES])
+
+    def check(self, stream: str) -> None:
+        """Raise `LinkError` where a link stands on the way to the segments of a stream."""
+        self._tree.check(stream.split("/"))
 
     def size(self, segment: str) -> int:
         """See `Backend.size`."""
@@ -135,6 +141,7 @@ class LocalBackend:
 
     def _open_anew(self, segment: str, offset: int) -> int:
         path = self.folder / segment
+        self.check(segment.rpartition("/")[0])  # it may have come after the stream was first used
         if offset == 0:
             try:
                 return os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, 0o666)

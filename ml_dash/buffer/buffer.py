@@ -28,6 +28,7 @@ from ml_dash.buffer.ring import SLOT, Ring
 from ml_dash.buffer.stream import Stream
 from ml_dash.environment import process_identity
 from ml_dash.errors import ClosedError
+from ml_dash.folders import LinkError
 from ml_dash.rows import MAX_LINE, too_long
 from ml_dash.settings import MEGABYTE, Settings, default_encoders
 
@@ -88,11 +89,26 @@ class Buffer:
     # -- taking ----------------------------------------------------------------------------------
 
     def stream(self, name: str) -> Stream:
-        """The stream `name`, such as `tracks/robot/position`; components are encoded already."""
+        """The stream `name`, such as `tracks/robot/position`; components are encoded already.
+
+        Raises:
+            ValueError: somebody planted a link in the run that leads its rows elsewhere.
+        """
         try:
             return self._streams[name]
         except KeyError:
+            self._check_links(name)
             return self._streams.setdefault(name, Stream(self, name))
+
+    def _check_links(self, stream: str) -> None:
+        if isinstance(self.backend, LocalBackend):
+            try:
+                self.backend.check(stream)
+            except LinkError as error:
+                raise ValueError(
+                    f"stream {stream!r} would be written through a link inside the run,"
+                    f" {error.filename}; remove the link, or choose another name"
+                ) from None
 
     def put(self, stream: str, line: bytes) -> None:
         """Hand over one encoded row. It survives SIGKILL once this returned."""
