@@ -88,6 +88,34 @@ def append(bench: Bench) -> Iterator[Result]:
     )
 
 
+def names(bench: Bench) -> Iterator[Result]:
+    """The same with the names that rows really have."""
+    count = bench.scale.calls
+    row = '{"step": i, "joint_angle": i * 0.1, "reward_mean": 0.2345, "num_contacts": 1}'
+    setup = f"row = {row}"
+
+    def floor(_: int) -> tuple[Latencies, float]:
+        with bench.place() as place, (place / "rows").open("wb", buffering=65536) as file:
+            names = {"write": file.write, "dumps": orjson.dumps, "line": _LINE}
+            return each_call("write(dumps(row, None, line))", count, setup=setup, **names), 0.0
+
+    def ours(_: int) -> tuple[Latencies, float]:
+        statement = 'experiment.track("robot/position").append(row)'
+        expected = eval(f"lambda i: {row}")
+        return _recorded(bench, statement, setup, "tracks/robot/position", count, expected)
+
+    floors, found = interleave(bench.scale.rounds, floor, ours)
+    share = _ratio(found, floors)
+    yield Result(
+        "the same, fields called `joint_angle`, `reward_mean`, …: p50",
+        "at most 2 × orjson and a buffered write",
+        duration(_medians(floors, 50)),
+        duration(_medians(found, 50)),
+        share,
+        met=share <= 2,
+    )
+
+
 def arrays(bench: Bench) -> Iterator[Result]:
     """A row with a float64[17] and a float32[6], beside encoding it."""
     count = bench.scale.calls

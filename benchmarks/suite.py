@@ -14,6 +14,7 @@ Measurement = Callable[[Bench], Iterator[Result]]
 
 SUITE: dict[str, Measurement] = {
     "append": calls.append,
+    "names": calls.names,
     "arrays": calls.arrays,
     "metrics": calls.metrics,
     "log": calls.log,

@@ -14,8 +14,6 @@ import os
 import time
 from collections.abc import Callable
 
-import orjson
-
 BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", 0))
 read_clock: Callable[[int], float] = getattr(time, "clock_gettime", lambda _: time.monotonic())
 
@@ -46,10 +44,6 @@ class Clock:
         self.last = stamp
         return stamp
 
-    def head(self) -> bytes:
-        """The next stamp as the beginning of a row: `{"timestamp":1763687000.123456,`."""
-        return b'{"timestamp":%b,' % orjson.dumps(self.now())
-
     def anchor(self) -> dict[str, float | int]:
         """What it takes to compare the clocks of hosts: wall and boot time of one moment."""
         return {"wall": self.started + self.offset, "boot": self.started, "pid": os.getpid()}
@@ -57,5 +51,4 @@ class Clock:
 
 clock = Clock()
 now = clock.now
-head = clock.head
 anchor = clock.anchor

@@ -81,7 +81,10 @@ def describe(error: object) -> str:
 def end_all(status: str, error: str | None = None) -> None:
     """End every open run, the last one started first."""
     for run in list(reversed(_open)):
-        run.end(status, error)
+        try:
+            run.end(status, error)
+        except Exception as defect:  # noqa: BLE001 - the others must be ended all the same
+            print(f"ml-dash: a run could not be ended: {describe(defect)}", file=sys.stderr)
         unwatch(run)
 
 

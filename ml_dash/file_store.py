@@ -82,8 +82,8 @@ class FileStore:
 
     def queue(self, saving: Saving, size: int) -> dict[str, Any]:
         """Save behind the caller's back; `size` is what the saving holds on to, in bytes."""
-        self.buffer.submit(saving.path, size + JOB, lambda: self._try(saving))
-        if not self.buffer.synchronous:
+        taken = self.buffer.submit(saving.path, size + JOB, lambda: self._try(saving))
+        if taken and not self.buffer.synchronous:
             return {"status": "queued", "id": saving.id, "path": saving.path}
         return saving.row or {"status": "lost", "id": saving.id, "path": saving.path}
 

@@ -18,7 +18,6 @@ in a run, also when steps repeat or go back and when a run is continued.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +31,7 @@ from ml_dash import clock, lazy, rows
 from ml_dash.buffer import Buffer
 from ml_dash.files import Files
 from ml_dash.metrics import Metrics
+from ml_dash.pace import Pace
 from ml_dash.steps import as_step, as_timestamp
 from ml_dash.track import Tracks, as_fields, the_one
 
@@ -97,30 +97,19 @@ class Recorder:
         quality: int = 95,
         strict: bool = True,
     ) -> None:
-        every = _pace("every", every)
-        if frames_every is not None:
-            frames_every = _pace("frames_every", frames_every)
-            if hz is not None:
-                raise ValueError("recorder: frames_every and hz both pace the frames; give one")
-        if hz is not None:
-            hz = _rate(hz)
         if format not in FORMATS:
             raise ValueError(f"recorder: format is {format!r}; it must be 'jpg' or 'png'")
         self._buffer = buffer
         self._tracks = Tracks(buffer)
         self._metrics = Metrics(buffer)
         self._files = Files(buffer)
-        self._every = every
-        self._frames_every = frames_every
-        self._hz = hz
+        self._pace = Pace(every, frames_every, hz)
         self._format = format
         self._options: dict[str, Any] = {"quality": quality}
         if size is not None:
             self._options["size"] = size
         self._strict = strict
-        self._calls = 0
         self._next_step = 0
-        self._next_frame = -math.inf
         self._check_options()
 
     def record(
@@ -149,8 +138,7 @@ class Recorder:
             TypeError, ValueError: a value, name or image that cannot be recorded. Nothing of the
                 call was recorded then.
         """
-        if timestamp is None and self._is_off_beat() and not _open_steps.get():
-            self._calls += 1
+        if timestamp is None and not _open_steps.get() and self._pace.skips():
             number = self._next_step if step is None else as_step(step, WHERE)
             self._next_step = number + 1
             return number
@@ -211,41 +199,13 @@ class Recorder:
         self._next_step = number + 1
         return _Open(self._buffer, number, clock.now() if at is None else at, at is not None)
 
-    def _is_off_beat(self) -> bool:
-        """Whether the next call has nothing to record, found out without opening a step."""
-        return self._calls % self._every != 0 and (
-            self._frames_every is None or self._calls % self._frames_every != 0
-        )
-
     def _due(self, moment: _Open) -> tuple[bool, bool]:
         """Whether rows and frames are due; decided once for each step."""
         known = moment.due.get(id(self))
         if known is not None:
             return known
-        count = self._calls
-        self._calls += 1
-        rows_due = count % self._every == 0
-        if self._frames_every is not None:
-            frames_due = count % self._frames_every == 0
-        elif self._hz is not None:
-            frames_due = rows_due and self._on_beat(moment.timestamp)
-        else:
-            frames_due = rows_due
-        moment.due[id(self)] = result = (rows_due or frames_due, frames_due)
+        moment.due[id(self)] = result = self._pace.due(moment.timestamp)
         return result
-
-    def _on_beat(self, timestamp: float) -> bool:
-        """Whether a frame is due at `hz`: on a grid, so that small delays do not add up."""
-        assert self._hz is not None
-        slack = 1e-3 / self._hz  # the rounding of a time that is added up step by step
-        behind = timestamp - self._next_frame
-        if behind < -slack and behind > -2 / self._hz:
-            return False
-        if -slack <= behind < 1 / self._hz:
-            self._next_frame += 1 / self._hz
-        else:  # the first frame, a gap, or a clock that went back: begin a new grid here
-            self._next_frame = timestamp + 1 / self._hz
-        return True
 
     def _head(self, moment: _Open) -> dict[str, Any]:
         head = {"timestamp": moment.timestamp, "step": moment.step}
@@ -339,26 +299,6 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
         what = "images by camera" if name == "frames" else "rows by name"
         raise TypeError(f"recorder: {name} must be a dict of {what}, not {rows.kind_name(value)}")
     return value
-
-
-def _pace(name: str, value: Any) -> int:
-    try:
-        count = as_step(value, WHERE)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"recorder: {name} is {value!r}; it must be a whole number from 1 on")
-    return count
-
-
-def _rate(value: Any) -> float:
-    try:
-        rate = as_timestamp(value, WHERE)
-    except ValueError:
-        rate = 0.0
-    if rate <= 0:
-        raise ValueError(f"recorder: hz is {value!r}; it must be a positive number, such as 10")
-    return rate
 
 
 def _after_fork_in_child() -> None:

@@ -34,6 +34,9 @@ MAX_DEPTH = 100
 MAX_BITS = 14_000
 """The longest integer in bits: Python reads no number of more than 4,300 digits."""
 
+LONGEST_REPR = 10_000
+"""The most characters that are kept of a value that has nothing but its `repr`."""
+
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 NONFINITE = "_nonfinite"
 BIG_INTEGER = "_bigint"
@@ -451,6 +454,7 @@ def _ordered(values: Set[Any]) -> list[Any]:
 
 def _safe_repr(value: Any) -> str:
     try:
-        return repr(value)
+        text = repr(value)
+        return text if len(text) <= LONGEST_REPR else f"{text[:LONGEST_REPR]}…"
     except Exception as error:  # noqa: BLE001 - a user's __repr__ may raise anything
         return f"<{kind_name(value)}: repr failed with {type(error).__name__}>"

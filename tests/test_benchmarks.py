@@ -80,7 +80,7 @@ def test_the_check_of_rows_finds_every_kind_of_harm(bench: Bench, harm: str) -> 
         harmed = {
             "last lost": lines[:-1],
             "one lost": lines[:7] + lines[8:],
-            "one changed": [line.replace(b'"i":7,', b'"i":8,') for line in lines],
+            "one changed": [*lines[:7], lines[7].replace(b'"i":7', b'"i":8'), *lines[8:]],
             "two swapped": [*lines[:7], lines[8], lines[7], *lines[9:]],
             "one more": [*lines, lines[-1]],
         }[harm]

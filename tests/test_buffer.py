@@ -401,3 +401,25 @@ def test_a_row_longer_than_16_mib_is_refused_at_the_call(backend: FaultyBackend)
     buffer.close()
     (path,) = (backend.folder / "tracks/a").iterdir()
     assert path.read_bytes() == longest
+
+
+def test_a_turn_at_a_path_is_not_waited_for_through_an_outage(
+    backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who wants a path to itself gets an error when the job before it cannot be done."""
+    monkeypatch.setattr(buffer_module, "PATIENCE", 0.2)
+    buffer = Buffer(backend, Settings(close_timeout=0.2))
+    full = threading.Event()
+
+    def refuse() -> None:
+        if not full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    buffer.submit("a", 1, refuse)
+    with pytest.raises(OSError, match="No space"), buffer.exclusive("a"):
+        pass
+    full.set()
+    wait_for(lambda: buffer.report().pending_files == 0)
+    with buffer.exclusive("a"):
+        pass
+    assert buffer.close().lost == {}

@@ -242,8 +242,8 @@ def test_an_outage_that_keeps_a_path_busy_raises_nothing_in_the_loop(
     monkeypatch.setattr(buffer, "exclusive", busy)
     assert files.exists("a.txt") and not files.exists("b.txt")
     assert files.save(__file__, to="b.py")["status"] == "queued"
-    assert files.delete("a.txt")["status"] == "queued"
     assert files.duplicate("a.txt", to="c.txt")["status"] == "lost"
+    assert files.delete("a.txt")["status"] == "queued"
     monkeypatch.undo()
     assert buffer.flush().lost == {"files": 1}
     assert [row["path"] for row in files.list()] == ["b.py"]

@@ -114,24 +114,28 @@ class Buffer:
         """Hand over one encoded row. It survives SIGKILL once this returned."""
         self.stream(stream).put(line)
 
-    def submit(self, key: str, size: int, job: Job) -> None:
+    def submit(self, key: str, size: int, job: Job) -> bool:
         """Run `job` on a worker thread, after those of the same `key`.
 
         Args:
             key: what is written, a path; jobs of one key run in call order.
             size: bytes that the job holds on to; waits while too many are in flight.
             job: encodes and writes. It may raise `OSError`: it is then run again.
+
+        Returns:
+            Whether it was taken; when an outage lasts too long it is refused, and counted as lost.
         """
         self.ensure_open()
         lazy.storing()
-        if self.synchronous:
+        if not self.synchronous:
+            return self._pool.submit(key, size, job)
+        try:
             with self._pool.exclusive(key):
-                try:
-                    job()
-                except OSError as error:
-                    self._lose_file(str(error))
-        else:
-            self._pool.submit(key, size, job)
+                job()
+        except OSError as error:
+            self._lose_file(str(error))
+            return False
+        return True
 
     def exclusive(self, key: str) -> AbstractContextManager[None]:
         """The caller's own turn at `key`, after all jobs of it that were submitted before."""

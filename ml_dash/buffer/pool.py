@@ -85,13 +85,16 @@ class Pool:
 
     @contextmanager
     def exclusive(self, key: str) -> Iterator[None]:
-        """The caller's own turn at `key`, after all jobs of it that were submitted before."""
+        """The caller's own turn at `key`, after all jobs of it that were submitted before.
+
+        Raises:
+            OSError: an outage keeps those jobs from being done, and callers' patience is used up.
+        """
         turn = _Turn(key, 0, None, SimpleQueue())
         try:
             with self._lock:
                 self._line_up(turn)
-            assert turn.granted is not None
-            turn.granted.get()
+            self._await(turn)
             yield
         finally:
             with self._lock:
@@ -100,6 +103,16 @@ class Pool:
                     self._next(key)
                 else:
                     turn.abandoned = True
+
+    def _await(self, turn: _Turn) -> None:
+        assert turn.granted is not None
+        while True:
+            try:
+                return turn.granted.get(timeout=0.5)
+            except Empty:
+                error = self.error
+                if error is not None and self._patience() <= 0:
+                    raise OSError(error.errno, error.strerror) from None
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until every job submitted so far is done; whether it is."""
