@@ -42,7 +42,12 @@ def load(*names: str) -> Any:
 def images() -> Any:
     """The module `ml_dash.image`, with all that a worker thread needs to encode and store."""
     return load(
-        "ml_dash.image", "ml_dash.jpeg", "ml_dash.png", "ml_dash.scaling", "simplejpeg", "deflate"
+        "ml_dash.image",
+        "ml_dash.image.jpeg",
+        "ml_dash.image.png",
+        "ml_dash.image.scaling",
+        "simplejpeg",
+        "deflate",
     )
 
 

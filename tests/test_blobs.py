@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ml_dash import blobs, folders
-from ml_dash.blobs import BlobFolder, copy_in, reflink, write_in
-from ml_dash.folders import LinkError, folds_case, marked
+from ml_dash.backends import blobs, folders
+from ml_dash.backends.blobs import BlobFolder, copy_in, reflink, write_in
+from ml_dash.backends.folders import LinkError, folds_case, marked
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="links and descriptors of POSIX")
 
@@ -67,7 +67,7 @@ def test_a_process_that_dies_leaves_at_most_a_temporary(tmp_path, nameless):
     code = """
 import os, sys
 from pathlib import Path
-from ml_dash.blobs import BlobFolder
+from ml_dash.backends.blobs import BlobFolder
 BlobFolder.nameless = sys.argv[2] == "True"
 draft = BlobFolder(Path(sys.argv[1])).draft(["x"])
 draft.write(b"half")
@@ -440,7 +440,7 @@ def test_a_forked_child_makes_temporaries_of_its_own(tmp_path):
     code = """
 import os, sys
 from pathlib import Path
-from ml_dash.blobs import BlobFolder
+from ml_dash.backends.blobs import BlobFolder
 folder = BlobFolder(Path(sys.argv[1]))
 with folder.draft(["warm"]) as draft:
     draft.commit()

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_dash import blobs, image
-from ml_dash.backends import LocalBackend
+from ml_dash import image
+from ml_dash.backends import LocalBackend, blobs
 from ml_dash.buffer import Buffer
 from ml_dash.buffer.recovery import drain_dead
-from ml_dash.file_store import store_of
 from ml_dash.files import Files
+from ml_dash.files.store import store_of
 from ml_dash.rows import decode_row
 from ml_dash.settings import Settings
 
@@ -308,7 +308,7 @@ def test_a_disk_that_fails_under_torch_save_is_no_error_of_torch(
 ):
     """A large state that goes straight to disk: the encoder sees no error, the caller a status."""
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr("ml_dash.spool.HELD", 1000)
+    monkeypatch.setattr("ml_dash.files.spool.HELD", 1000)
     fail_writes(monkeypatch, errno.ENOSPC)
     result = files.save_torch({"w": torch.zeros(10_000)}, to="m.pt")
     assert result["status"] == "lost" and "No space" in result["error"]
@@ -321,7 +321,7 @@ def test_an_encoder_error_in_the_middle_of_a_large_file_leaves_nothing(
     files, buffer, tmp_path, monkeypatch
 ):
     """What was written before a value turned out not to be picklable is removed."""
-    monkeypatch.setattr("ml_dash.spool.HELD", 1000)
+    monkeypatch.setattr("ml_dash.files.spool.HELD", 1000)
     with pytest.raises((TypeError, AttributeError)):
         files.save_pkl([bytes(100_000), lambda: None], to="x.pkl")
     assert places_in(tmp_path / "run") == [] and buffer.flush().ok

@@ -266,7 +266,7 @@ def test_arrays_that_numpy_would_pickle_are_refused(files):
 
 def test_a_large_array_is_written_without_a_copy(local, monkeypatch):
     """Beyond the limit nothing is held in memory: the caller writes."""
-    monkeypatch.setattr("ml_dash.file_savers.HELD", 1000)
+    monkeypatch.setattr("ml_dash.files.savers.HELD", 1000)
     array = np.arange(1000)
     result = local.save_numpy(array, to="x.npy")
     assert result["size"] > 8000
@@ -352,7 +352,7 @@ def test_pickles_come_back_and_fail_at_the_call(files):
 def test_torch_state_comes_back(local, tmp_path, monkeypatch, held):
     """A state dict is saved as it is now, whether it is held in memory or written at once."""
     torch = pytest.importorskip("torch")
-    monkeypatch.setattr("ml_dash.spool.HELD", held)
+    monkeypatch.setattr("ml_dash.files.spool.HELD", held)
     model = torch.nn.Linear(3, 2)
     expected = {key: value.clone() for key, value in model.state_dict().items()}
     result = local.save(model.state_dict(), to="model.pt")
@@ -596,7 +596,7 @@ def test_a_file_may_be_called_like_a_folder(files):
 
 def test_names_that_differ_by_case_get_places_that_differ_otherwise(local, tmp_path, monkeypatch):
     """Where the file system folds case, upper case is encoded, and the path stays as given."""
-    monkeypatch.setattr("ml_dash.shelves.folds_case", lambda folder: True)
+    monkeypatch.setattr("ml_dash.files.shelves.folds_case", lambda folder: True)
     local.save_text("upper", to="A/Model.txt")
     local.save_text("lower", to="a/model.txt")
     assert local.read_text("A/Model.txt") == "upper"
@@ -924,7 +924,7 @@ def test_looking_costs_the_new_rows_only(local, monkeypatch):
 
 def test_more_saves_than_are_remembered_are_still_found(local, monkeypatch):
     """Before anyone looks, only so many rows are held in memory; the disk has the others."""
-    monkeypatch.setattr("ml_dash.file_index.MAX_NOTED", 10)
+    monkeypatch.setattr("ml_dash.files.index.MAX_NOTED", 10)
     buffer = local._store.buffer
     for number in range(35):
         local.save_text(str(number), to=f"{number:02}.txt")

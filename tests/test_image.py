@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml_dash import image, jpeg, png, scaling
+from ml_dash import image
+from ml_dash.image import jpeg, png, scaling
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8)

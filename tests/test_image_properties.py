@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ml_dash import image, png
+from ml_dash import image
+from ml_dash.image import png
 
 settings.register_profile("images", deadline=None, max_examples=100)
 examples = settings(settings.get_profile("images"))

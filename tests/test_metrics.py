@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from ml_dash import Experiment, clock
 from ml_dash.backends import LocalBackend, MemoryBackend
-from ml_dash.metric import Metric
 from ml_dash.metrics import Metrics
+from ml_dash.metrics.metric import Metric
 from ml_dash.reading import read_rows
 from ml_dash.rows import MAX_LINE
 

@@ -322,7 +322,9 @@ def test_a_value_that_cannot_be_stored_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "source", [5, "lr=1", [("lr", 1)], print, Opaque(), np.arange(2)], ids=lambda value: type(value).__name__
+    "source",
+    [5, "lr=1", [("lr", 1)], print, Opaque(), np.arange(2)],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_source_without_names_is_refused(params: Params, source: Any) -> None:
     """The message says what would do."""

@@ -21,16 +21,14 @@ PACKAGE = Path(__file__).parents[1] / "ml_dash"
 # From the ground up. What ends in a slash is a package: its modules may import each other, without
 # a ring. All others on one floor do not know each other.
 FLOORS = (
-    "clock decorate dotted errors exits folders ids names settings steps summaries",
-    "blobs environment jpeg pace png rows scaling",
-    "backends/ configs image serializers",
-    "file_arguments lazy run_folder shelves",
-    "buffer/ spool",
+    "clock decorate dotted errors exits ids names settings steps",
+    "environment pace rows",
+    "backends/ configs image/",
+    "lazy run_folder",
+    "buffer/",
     "reading/",
-    "file_index log params points track_slice",
-    "file_store metric track",
-    "file_savers metrics",
-    "files",
+    "files/ log metrics/ params track_slice",
+    "track",
     "recorder",
     "run",
     "experiment",

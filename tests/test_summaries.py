@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.summaries import Gathered, check_names, columns, numeric, percentile, summarize
+from ml_dash.metrics.summaries import Gathered, check_names, columns, numeric, percentile, summarize
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False, allow_infinity=False)
 LISTS = st.lists(NUMBERS, min_size=1, max_size=60)

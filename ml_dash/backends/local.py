@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ml_dash.backends.base import SegmentGoneError, SegmentInfo
-from ml_dash.blobs import copy_in, write_in
-from ml_dash.folders import FolderTree
+from ml_dash.backends.blobs import copy_in, write_in
+from ml_dash.backends.folders import FolderTree
 
 MAX_OPEN = 128
 """How many segments are kept open at once: thousands of topics must not use up the descriptors."""

@@ -21,6 +21,7 @@ from typing import Any
 
 from ml_dash import ids, lazy
 from ml_dash.backends import Backend, LocalBackend
+from ml_dash.backends.folders import LinkError
 from ml_dash.buffer.drain import Drainer
 from ml_dash.buffer.pool import Job, Pool
 from ml_dash.buffer.report import FlushReport
@@ -28,7 +29,6 @@ from ml_dash.buffer.ring import SLOT, Ring
 from ml_dash.buffer.stream import Stream
 from ml_dash.environment import process_identity
 from ml_dash.errors import ClosedError
-from ml_dash.folders import LinkError
 from ml_dash.rows import MAX_LINE, too_long
 from ml_dash.settings import MEGABYTE, Settings, default_encoders
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.blobs import CHUNK, TEMPORARY
+from ml_dash.backends.blobs import CHUNK, TEMPORARY
 from ml_dash.reading.files import DATA, INDEX, Files, open_data
 from ml_dash.reading.lines import Block, Row
 from ml_dash.reading.source import ROOMS, SUFFIX

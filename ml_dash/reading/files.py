@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from ml_dash.blobs import BlobFolder
+from ml_dash.backends.blobs import BlobFolder
 from ml_dash.reading.lines import Block, Row
 from ml_dash.reading.source import Source
 from ml_dash.reading.stream import Stream

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ml_dash.backends import LocalBackend
-from ml_dash.blobs import write_in
+from ml_dash.backends.blobs import write_in
 from ml_dash.reading.run_view import RunView
 
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE

@@ -13,9 +13,9 @@ import orjson
 
 from ml_dash import rows
 from ml_dash.clock import now
+from ml_dash.metrics.summaries import Gathered, check_names, columns, numeric, summarize
 from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
-from ml_dash.summaries import Gathered, check_names, columns, numeric, summarize
 
 if TYPE_CHECKING:
     from ml_dash.buffer import Buffer
@@ -183,7 +183,7 @@ class Metric:
 
         Args:
             names: `mean std min max count sum median first last`, and percentiles such as `p95` or
-                `p99.9`; by default `mean`. See `ml_dash.summaries` for what they mean.
+                `p99.9`; by default `mean`. See `ml_dash.metrics.summaries` for what they mean.
             step: the row's step.
 
         The row has `loss.mean` and so on for each key. NaN is left out of the statistics and
@@ -239,7 +239,7 @@ class Metric:
             raise ValueError(
                 f"{self._where}: start_index={start_index} and limit={limit} must not be negative"
             )
-        from ml_dash.points import page
+        from ml_dash.metrics.points import page
 
         return page(self.stored(), start_index, limit)
 
@@ -252,7 +252,7 @@ class Metric:
             `mean` and `last`; NaN is left out, and its number is `nan` if there is any. Also
             `description`, `tags` and `metadata`, where they were given.
         """
-        from ml_dash.points import descriptions, overview
+        from ml_dash.metrics.points import descriptions, overview
 
         found: dict[str, Any] = {"name": self.name, **overview(self.stored())}
         for row in descriptions(self._buffer.backend, self.name):

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_dash import clock, lazy, serializers
-from ml_dash.blobs import Bytes
-from ml_dash.file_arguments import WHAT, as_details, as_text, check_source
-from ml_dash.file_store import FileStore, Saving
+from ml_dash import clock, lazy
+from ml_dash.backends.blobs import Bytes
+from ml_dash.files import serializers
+from ml_dash.files.arguments import WHAT, as_details, as_text, check_source
+from ml_dash.files.serializers import IMAGES, PathLike, suffix_of
+from ml_dash.files.shelves import Draft
+from ml_dash.files.spool import HELD
+from ml_dash.files.store import FileStore, Saving
 from ml_dash.names import split_path, step_in_name
 from ml_dash.rows import kind_name
-from ml_dash.serializers import IMAGES, PathLike, suffix_of
-from ml_dash.shelves import Draft
-from ml_dash.spool import HELD
 from ml_dash.steps import as_step, as_timestamp
 
 Metadata = dict[str, Any]

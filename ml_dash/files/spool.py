@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ml_dash.blobs import Bytes
-from ml_dash.shelves import Draft
+from ml_dash.backends.blobs import Bytes
+from ml_dash.files.shelves import Draft
 
 HELD = 64 << 20
 """Bytes up to which a value waits in memory for its turn; a larger one is written by the caller."""

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from ml_dash import clock, ids
-from ml_dash.blobs import CHUNK, BlobFolder
+from ml_dash.backends.blobs import CHUNK, BlobFolder
+from ml_dash.backends.folders import LinkError
 from ml_dash.buffer import Buffer
 from ml_dash.buffer.pool import TRANSIENT
-from ml_dash.file_index import STREAM, FileIndex, encode_entry, rows_of
-from ml_dash.folders import LinkError
-from ml_dash.shelves import Draft, shelf_of
-from ml_dash.spool import Spool
+from ml_dash.files.index import STREAM, FileIndex, encode_entry, rows_of
+from ml_dash.files.shelves import Draft, shelf_of
+from ml_dash.files.spool import Spool
 
 JOB = 3 << 10
 """Bytes that a queued file takes beside its content; with tiny files it is nearly all they take."""

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from ml_dash.backends import Backend
-from ml_dash.blobs import CHUNK, BlobFolder, Bytes
-from ml_dash.blobs import Draft as FileDraft
-from ml_dash.folders import LinkError, folds_case
+from ml_dash.backends.blobs import CHUNK, BlobFolder, Bytes
+from ml_dash.backends.blobs import Draft as FileDraft
+from ml_dash.backends.folders import LinkError, folds_case
 from ml_dash.names import encode_path
 
 DATA = "files/data"
@@ -23,7 +23,7 @@ DATA = "files/data"
 
 
 class Draft(Protocol):
-    """A file on its way; `ml_dash.blobs.Draft` says more.
+    """A file on its way; `ml_dash.backends.blobs.Draft` says more.
 
     Attributes:
         size: bytes so far.

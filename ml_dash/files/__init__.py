@@ -19,11 +19,11 @@ from typing import Any
 import orjson
 
 from ml_dash.buffer import Buffer
-from ml_dash.file_arguments import WHAT, as_details, as_text
-from ml_dash.file_savers import Metadata, Savers
-from ml_dash.file_store import FileStore, missing, store_of
+from ml_dash.files.arguments import WHAT, as_details, as_text
+from ml_dash.files.savers import Metadata, Savers
+from ml_dash.files.serializers import PathLike
+from ml_dash.files.store import FileStore, missing, store_of
 from ml_dash.names import split_path
-from ml_dash.serializers import PathLike
 
 _WILD = frozenset("*?[")
 _MOST_KEPT = 1024

@@ -16,8 +16,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_dash import jpeg, png, scaling
 from ml_dash.errors import missing_extra
+from ml_dash.image import jpeg, png, scaling
 from ml_dash.rows import as_array, kind_name
 
 if TYPE_CHECKING:

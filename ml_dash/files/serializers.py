@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol, cast
 
 import orjson
 
-from ml_dash.blobs import Bytes
+from ml_dash.backends.blobs import Bytes
 from ml_dash.errors import missing_extra
 from ml_dash.rows import as_array, jsonable, kind_name
 
@@ -173,7 +173,7 @@ def current_figure() -> Any:
         ImportError: matplotlib is not installed.
     """
     try:
-        from matplotlib import pyplot  # type: ignore[import-not-found]  # an extra, maybe absent
+        from matplotlib import pyplot
     except ImportError:
         raise missing_extra("matplotlib", "save_fig") from None
     return pyplot.gcf()

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from ml_dash.clock import now
-from ml_dash.metric import Metric, united
+from ml_dash.metrics.metric import Metric, united
+from ml_dash.metrics.summaries import check_names
 from ml_dash.names import topic_of
 from ml_dash.steps import as_step
-from ml_dash.summaries import check_names
 
 if TYPE_CHECKING:
     from ml_dash.buffer import Buffer
@@ -119,7 +119,7 @@ class Metrics:
 
     def list(self) -> builtins.list[dict[str, Any]]:
         """All metrics that have rows, by name: `name`, `totalDataPoints`, `firstDataAt`, …"""
-        from ml_dash.points import extent
+        from ml_dash.metrics.points import extent
 
         return [{"name": name, **extent(self(name).stored())} for name in self.names]
 

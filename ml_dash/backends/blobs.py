@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from ml_dash.folders import FILE_MARK, SAFE, Folder, FolderTree, marked
+from ml_dash.backends.folders import FILE_MARK, SAFE, Folder, FolderTree, marked
 
 Bytes = bytes | bytearray | memoryview
 
