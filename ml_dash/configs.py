@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import Any
 
-from ml_dash.rows import MAX_DEPTH, jsonable, kind_name
+from ml_dash.values import MAX_DEPTH, jsonable, kind_name
 
 _VALUES = (str, bytes, bytearray, memoryview, bool, int, float, complex, enum.Enum, PurePath)
 _SPOKEN = ("torch.device", "torch.dtype", "numpy.dtype")

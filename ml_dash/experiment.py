@@ -22,10 +22,11 @@ from ml_dash.log import Logs
 from ml_dash.metrics import Metrics
 from ml_dash.names import check_prefix, default_prefix, prefix_folder
 from ml_dash.params import Params
-from ml_dash.rows import encode_row, jsonable, kind_name
+from ml_dash.rows import encode_row
 from ml_dash.run import Run, remember
 from ml_dash.settings import Settings, load
 from ml_dash.track import Tracks
+from ml_dash.values import jsonable, kind_name
 
 if TYPE_CHECKING:
     from ml_dash.recorder import Recorder

@@ -17,6 +17,7 @@ import orjson
 from ml_dash import rows
 from ml_dash.clock import now
 from ml_dash.steps import as_step
+from ml_dash.values import OPTIONS
 
 if TYPE_CHECKING:
     from ml_dash.buffer import Buffer
@@ -26,7 +27,7 @@ LEVELS = ("debug", "info", "warning", "error", "fatal")
 
 _LOUD = frozenset({"warning", "error", "fatal"})
 _NAMES = frozenset(LEVELS)
-_OPTIONS = rows.OPTIONS | orjson.OPT_APPEND_NEWLINE
+_OPTIONS = OPTIONS | orjson.OPT_APPEND_NEWLINE
 _dumps = orjson.dumps
 _MISSING: Any = object()
 _LONGEST_FIELD = 200  # characters of a field that the terminal is shown

@@ -13,6 +13,7 @@ from ml_dash import rows
 from ml_dash.clock import now
 from ml_dash.configs import entries, plain
 from ml_dash.dotted import Flat, fold, unflatten, without_conflicts
+from ml_dash.values import flatten, kind_name
 
 if TYPE_CHECKING:
     from ml_dash.buffer import Buffer
@@ -90,7 +91,7 @@ class Params:
 def _flatten(source: Any) -> Flat:
     if entries(source) is None:
         raise TypeError(
-            f"params: {source!r:.80} of type {rows.kind_name(source)} has no names for its values;"
+            f"params: {source!r:.80} of type {kind_name(source)} has no names for its values;"
             " give a dict, an object with attributes, or name=value"
         )
-    return rows.flatten(plain(source), ".", "params")
+    return flatten(plain(source), ".", "params")

@@ -34,6 +34,7 @@ from ml_dash.metrics import Metrics
 from ml_dash.pace import Pace
 from ml_dash.steps import as_step, as_timestamp
 from ml_dash.track import Tracks, as_fields, the_one
+from ml_dash.values import kind_name
 
 WHERE = "recorder"
 FORMATS = ("jpg", "jpeg", "png")
@@ -297,7 +298,7 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         what = "images by camera" if name == "frames" else "rows by name"
-        raise TypeError(f"recorder: {name} must be a dict of {what}, not {rows.kind_name(value)}")
+        raise TypeError(f"recorder: {name} must be a dict of {what}, not {kind_name(value)}")
     return value
 
 

@@ -218,7 +218,7 @@ class Run(Generic[T]):
         buffer.first = known is None and self._root
         self._buffer = buffer
         try:
-            buffer.open()
+            buffer.ensure_open()
         except BaseException:
             self._buffer, self._status = None, before
             exits.unwatch(self)

@@ -13,6 +13,7 @@ from ml_dash.buffer import Buffer
 from ml_dash.clock import BOOTTIME, TICK, clock, read_clock
 from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
+from ml_dash.values import OPTIONS, kind_name, text_keys
 
 if TYPE_CHECKING:
     from ml_dash.reading import Stream
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _dumps = orjson.dumps
-_OPTIONS = rows.OPTIONS | orjson.OPT_APPEND_NEWLINE
+_OPTIONS = OPTIONS | orjson.OPT_APPEND_NEWLINE
 _UNDERSCORE = ord("_")
 _N = ord("n")
 
@@ -236,9 +237,9 @@ def as_fields(data: Any, where: str) -> dict[str, Any]:
     if data is None:
         return {}
     if isinstance(data, Mapping):
-        return rows.text_keys(data, where)
+        return text_keys(data, where)
     raise TypeError(
-        f"{where}: data is a {rows.kind_name(data)}, it must be a dict of values by key,"
+        f"{where}: data is a {kind_name(data)}, it must be a dict of values by key,"
         ' such as {"x": 0.1}'
     )
 

@@ -19,8 +19,8 @@ import numpy as np
 import orjson
 import pytest
 
-from ml_dash import rows
-from ml_dash.rows import MAX_LINE, decode_row, encode_row, jsonable, text_keys
+from ml_dash.rows import MAX_LINE, decode_row, encode_row
+from ml_dash.values import flatten, jsonable, text_keys
 
 
 class Colour(enum.Enum):
@@ -439,15 +439,15 @@ def test_rows_of_others_are_read_as_they_are() -> None:
 
 def test_flattening_joins_names_and_refuses_clashes() -> None:
     """`{"a": {"b": 1}}` is `a.b`; two ways to one name are refused, empty groups are kept."""
-    flat = rows.flatten({"b": {"c": 1, "a": {}}, 2: {"x": [1]}, "z": None}, ".", "test")
+    flat = flatten({"b": {"c": 1, "a": {}}, 2: {"x": [1]}, "z": None}, ".", "test")
     assert flat == {"b.c": 1, "b.a": {}, "2.x": [1], "z": None}
     assert list(flat) == ["b.c", "b.a", "2.x", "z"]
     with pytest.raises(ValueError, match=r"'a\.b' is given twice"):
-        rows.flatten({"a": {"b": 1}, "a.b": 2}, ".", "test")
+        flatten({"a": {"b": 1}, "a.b": 2}, ".", "test")
     loop: dict[str, Any] = {}
     loop["a"] = loop
     with pytest.raises(ValueError, match="deeper than 100"):
-        rows.flatten(loop, ".", "test")
+        flatten(loop, ".", "test")
 
 
 def test_a_large_array_with_a_nan_takes_little_longer_than_without() -> None:

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ml_dash.rows import decode_row, encode_row, jsonable
+from ml_dash.rows import decode_row, encode_row
 from ml_dash.track import Track
+from ml_dash.values import jsonable
 
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

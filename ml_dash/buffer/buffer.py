@@ -8,41 +8,27 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
-from ml_dash import ids, lazy
+from ml_dash import lazy
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.backends.folders import LinkError
-from ml_dash.buffer.drain import Drainer
+from ml_dash.buffer.ledger import Ledger, closed_error
 from ml_dash.buffer.pool import Job, Pool
 from ml_dash.buffer.report import FlushReport
-from ml_dash.buffer.ring import SLOT, Ring
 from ml_dash.buffer.stream import Stream
-from ml_dash.environment import process_identity
-from ml_dash.errors import ClosedError
+from ml_dash.buffer.writer import RowWriter
 from ml_dash.rows import MAX_LINE, too_long
 from ml_dash.settings import MEGABYTE, Settings, default_encoders
 
 PATIENCE = 10.0
 """Seconds that callers wait in all for one outage."""
-
-PROMOTE = 16
-"""Rows after which a stream gets a slot of its own."""
-
-_BUSY = 0.05  # seconds between drains while rows come
-_IDLE = 0.25  # and while none come
-_LONGEST_IN_SLOT = SLOT // 4
-
-logger = logging.getLogger("ml_dash")
 
 
 class Buffer:
@@ -61,30 +47,27 @@ class Buffer:
         self.backend = backend
         self.settings = settings
         self.synchronous = not settings.buffer_enabled
+        self.closed = False
         self.forked = False
         self.first = True  # whether nobody wrote this run before; the run says so
         # How an unpickled copy finds its run; the run says so, whose room is above this one.
         self.rejoin: Callable[[Path | None, Settings], Buffer] | None = None
         self._opened = opened
-        self._tick: Callable[[], None] | None = None
-        self._warned: set[str] = set()
         self._streams: dict[str, Stream] = {}
+        self._ledger = Ledger()
+        self._rows = RowWriter(
+            backend,
+            self._streams,
+            self._ledger,
+            synchronous=self.synchronous,
+            gone=self._segments_gone,
+        )
         threads = settings.encoders or default_encoders()
         limit = settings.frame_buffer_mb * MEGABYTE
-        self._pool = Pool(threads, limit, self._lose_file, self._patience)
-        self._begin()
+        self._pool = Pool(threads, limit, self._ledger.lose_file, self._patience)
+        self._outage: float | None = None  # when callers first waited in an outage
+        self._last: FlushReport | None = None
         _buffers.add(self)
-
-    def _begin(self) -> None:
-        self.writer = ids.new_writer_id()
-        self.lost: dict[str, int] = {}
-        self.closed = False
-        self._lock = threading.Lock()
-        self._drain_lock = threading.Lock()
-        self._wake: SimpleQueue[SimpleQueue[None] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._drainer: Drainer | None = None
-        self._outage: float | None = None  # how much of an outage callers have waited through
 
     # -- taking ----------------------------------------------------------------------------------
 
@@ -100,19 +83,21 @@ class Buffer:
             self._check_links(name)
             return self._streams.setdefault(name, Stream(self, name))
 
-    def _check_links(self, stream: str) -> None:
-        if isinstance(self.backend, LocalBackend):
-            try:
-                self.backend.check(stream)
-            except LinkError as error:
-                raise ValueError(
-                    f"stream {stream!r} would be written through a link inside the run,"
-                    f" {error.filename}; remove the link, or choose another name"
-                ) from None
-
     def put(self, stream: str, line: bytes) -> None:
         """Hand over one encoded row. It survives SIGKILL once this returned."""
         self.stream(stream).put(line)
+
+    def hand_over(self, stream: Stream, line: bytes) -> None:
+        """Find a place for a line that found none in a slot."""
+        if len(line) > MAX_LINE:
+            raise too_long(f"stream {stream.name!r}", len(line))
+        self.ensure_open()
+        while not self._rows.place(stream, line):
+            if not self._wait_for_room():
+                self.lose(stream.name, "the buffer is full and the disk takes nothing")
+                return
+        if self.synchronous:
+            self._rows.drain_once()
 
     def submit(self, key: str, size: int, job: Job) -> bool:
         """Run `job` on a worker thread, after those of the same `key`.
@@ -133,7 +118,7 @@ class Buffer:
             with self._pool.exclusive(key):
                 job()
         except OSError as error:
-            self._lose_file(str(error))
+            self._ledger.lose_file(str(error))
             return False
         return True
 
@@ -142,177 +127,47 @@ class Buffer:
         self.ensure_open()
         return self._pool.exclusive(key)
 
-    def hand_over(self, stream: Stream, line: bytes) -> None:
-        """Find a place for a line that found none in a slot."""
-        if len(line) > MAX_LINE:
-            raise too_long(f"stream {stream.name!r}", len(line))
-        while not self._place(stream, line):
-            if not self._wait_for_room():
-                self.lose(stream.name, "the buffer is full and the disk takes nothing")
-                return
-        if self.synchronous:
-            self._drain()
+    def ensure_open(self) -> None:
+        """Begin to write, at the first call.
 
-    def _place(self, stream: Stream, line: bytes) -> bool:
-        self.ensure_open()
-        with self._lock:
-            drainer = self._drainer
-            if drainer is None:  # closed by another thread just now
-                raise _closed_error()
-            if stream.slot is not None:
-                try:
-                    stream.slot.map.write(line)
-                    return True
-                except ValueError:
-                    drainer.seal(stream)
-                    stream.recent = PROMOTE
-            stream.recent += 1
-            busy = stream.recent > PROMOTE and not self.synchronous
-            if busy and len(line) < _LONGEST_IN_SLOT and drainer.lend(stream):
-                stream.write(line)
-                return True
-            # Counted first: an interrupt in between leaves a gap, which is harmless; two rows that
-            # claim one place would not be.
-            offset = stream.offset
-            stream.offset += len(line)
-            placed = drainer.ring.put(stream.raw, stream.segment, offset, line)
-            if not placed:
-                stream.offset = offset
-            hurry = drainer.ring.fill > 0.5
-        if hurry:
-            self._wake.put(None)
-        return placed
+        Raises:
+            ClosedError: the run has ended.
+        """
+        if not self._rows.is_open:
+            if self.closed:
+                raise closed_error()
+            if self._rows.open() and self._opened is not None:
+                self._opened(self)
+
+    def _check_links(self, stream: str) -> None:
+        if isinstance(self.backend, LocalBackend):
+            try:
+                self.backend.check(stream)
+            except LinkError as error:
+                raise ValueError(
+                    f"stream {stream!r} would be written through a link inside the run,"
+                    f" {error.filename}; remove the link, or choose another name"
+                ) from None
 
     def _wait_for_room(self) -> bool:
         """Let the drainer make room; whether to try again."""
-        if threading.current_thread() is self._thread or self.closed:
+        if self._rows.is_own_thread() or self.closed:
             return False
         self.warn_once(
             "full", "rows come faster than the disk takes them; the training loop waits for it"
         )
-        if self.synchronous or self._thread is None or not self._thread.is_alive():
-            self._drain()
-        else:
-            self._ask_for_drain(0.5)
+        self._rows.drain_once()
         return self._patience() > 0
 
     def _patience(self) -> float:
         """Seconds that callers may still wait; counts from the first wait of an outage."""
-        if (self._drainer is None or self._drainer.error is None) and self._pool.error is None:
+        if self._rows.error is None and self._pool.error is None:
             self._outage = None
             return PATIENCE
         now = time.monotonic()
         if self._outage is None:
             self._outage = now
         return PATIENCE - (now - self._outage)
-
-    # -- opening and draining --------------------------------------------------------------------
-
-    def ensure_open(self) -> None:
-        """Make the ring and its thread at the first write.
-
-        Raises:
-            ClosedError: the run has ended.
-        """
-        if self._drainer is None:
-            self.open()
-
-    def open(self) -> None:
-        """Begin to write. Does nothing when open."""
-        if self.closed:
-            raise _closed_error()
-        with self._drain_lock:
-            if self._drainer is not None:
-                return
-            ring = self._make_ring()
-            drainer = Drainer(
-                ring,
-                self.backend,
-                self.writer,
-                self._lock,
-                self._streams,
-                self.lose,
-                self._segments_gone,
-            )
-            self._drainer = drainer
-            if not self.synchronous:
-                self._start_thread()
-        if self._opened is not None:
-            self._opened(self)
-
-    def _make_ring(self) -> Ring:
-        identity = {**process_identity(), "writer": self.writer}
-        if isinstance(self.backend, LocalBackend):
-            path = self.backend.folder / ".buffer" / f"{self.writer}.ring"
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                return Ring(path, identity)
-            except (OSError, AttributeError) as error:  # AttributeError: no posix_fallocate here
-                self.warn_once(
-                    "ring",
-                    f"rows not yet written would not survive a kill of this process, because no "
-                    f"buffer file could be made in {path.parent}: {error}",
-                )
-        return Ring(None, identity)
-
-    def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._run, name="ml-dash-rows", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is shutting down: `flush` drains by itself
-            return
-        self._thread = thread
-
-    def _run(self) -> None:
-        interval = _BUSY
-        while True:
-            tickets: list[SimpleQueue[None]] = []
-            try:
-                ticket = self._wake.get(timeout=interval)
-                while True:
-                    if ticket is not None:
-                        tickets.append(ticket)
-                    ticket = self._wake.get_nowait()
-            except Empty:
-                pass
-            stopping = self.closed
-            moved = 0
-            try:
-                moved = self._drain()
-                if self._tick is not None and not stopping:
-                    self._tick()
-            except Exception as error:  # noqa: BLE001 - the thread must outlive a defect of ours
-                self.warn_once("drain", f"writing rows failed and is tried again: {error!r}")
-            for ticket in tickets:
-                ticket.put(None)
-            if stopping:
-                return
-            failing = self._drainer is not None and self._drainer.error is not None
-            interval = _IDLE if failing or not moved else _BUSY
-
-    def _drain(self) -> int:
-        with self._drain_lock:
-            drainer = self._drainer
-            if drainer is None:
-                return 0
-            moved = drainer.drain()
-            error = drainer.error
-        if error is not None:
-            self.warn_once(
-                f"disk {error.errno}",
-                f"the disk refuses rows, they are kept and tried again: {error}",
-            )
-        return moved
-
-    def _ask_for_drain(self, timeout: float) -> bool:
-        """Have the thread drain once, from now on; whether it was done in time."""
-        ticket: SimpleQueue[None] = SimpleQueue()
-        self._wake.put(ticket)
-        try:
-            ticket.get(timeout=timeout)
-        except Empty:
-            return False
-        return True
 
     def _segments_gone(self) -> None:
         self.warn_once(
@@ -321,11 +176,11 @@ class Buffer:
         if self._opened is not None:
             self._opened(self)
 
+    # -- finishing -------------------------------------------------------------------------------
+
     def on_tick(self, action: Callable[[], None]) -> None:
         """Call `action` from the writing thread, several times a second."""
-        self._tick = action
-
-    # -- finishing -------------------------------------------------------------------------------
+        self._rows.tick = action
 
     def flush(self, timeout: float | None = None, fsync: bool = False) -> FlushReport:
         """Wait until everything recorded so far is in the run. Never raises.
@@ -337,121 +192,85 @@ class Buffer:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         self._pool.wait(timeout)
-        while not self._drained_once(deadline):
+        while not self.closed and not self._rows.drain_once(deadline):
             if self._patience() <= 0 or (deadline is not None and time.monotonic() >= deadline):
                 break
         if fsync:
-            self._sync()
+            self._rows.sync()
         return self.report()
-
-    def _drained_once(self, deadline: float | None) -> bool:
-        """Drain all that is in the ring now; whether all of it went out."""
-        drainer = self._drainer
-        if self.closed or drainer is None:
-            return True
-        thread = self._thread
-        if self.synchronous or thread is None or not thread.is_alive():
-            self._drain()
-            return not drainer.failed
-        left = 0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic()))
-        return self._ask_for_drain(left) and not drainer.failed
 
     def report(self) -> FlushReport:
         """How things stand, without waiting."""
-        return self._report(self._drainer)
+        if self._last is not None:
+            return self._last
+        return self._report(self._rows.written, self._rows.pending, self._rows.error)
 
-    def _report(self, drainer: Drainer | None) -> FlushReport:
-        error = (drainer and drainer.error) or self._pool.error
+    def _report(self, written: int, pending: int, error: OSError | None) -> FlushReport:
+        error = error or self._pool.error
         return FlushReport(
-            written=drainer.written if drainer else 0,
-            pending=drainer.pending() if drainer else 0,
+            written=written,
+            pending=pending,
             pending_files=self._pool.unfinished,
             lost=dict(self.lost),
             error=str(error) if error else None,
         )
-
-    def _sync(self) -> None:
-        drainer = self._drainer
-        if drainer is None:
-            return
-        touched, drainer.touched = drainer.touched, set()
-        try:
-            self.backend.sync(sorted(touched))
-        except OSError as error:
-            self.warn_once("fsync", f"the disk did not confirm that it has the rows: {error}")
 
     def finish_files(self, timeout: float) -> None:
         """Let the queued files be written, for `timeout` seconds at most; they precede the end."""
         self._pool.close(timeout)
 
     def close(self, timeout: float | None = None) -> FlushReport:
-        """Write everything, tell the disk, and let go.
+        """Write everything, tell the disk, and let go, in about `timeout` seconds at most.
 
         What a full disk keeps from being written stays in the ring file: whoever opens or checks
         the run next finishes it.
         """
-        if self.closed or self._drainer is None:
+        if not self.closed and self._rows.is_open:
+            timeout = self.settings.close_timeout if timeout is None else timeout
+            deadline = time.monotonic() + timeout
+            self.finish_files(timeout)
+            self.flush(max(0.1, deadline - time.monotonic()), fsync=True)
             self.closed = True
-            return self.report()
-        timeout = self.settings.close_timeout if timeout is None else timeout
-        self.finish_files(timeout)
-        self.flush(timeout, fsync=True)
+            left = max(0.1, deadline - time.monotonic())
+            self._last = self._report(*self._rows.close(left))
         self.closed = True
-        thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            self._wake.put(None)
-            thread.join(timeout)
-        with self._drain_lock:
-            drainer = self._drainer
-            with self._lock:  # from here on, no row finds a place
-                self._drainer = None
-                for stream in self._streams.values():
-                    drainer.seal(stream)
-                    stream.write = _refuse
-            drainer.drain()
-            report = self._report(drainer)
-            drainer.ring.close(remove=not report.pending)
-            self.backend.close()
-        return report
+        return self.report()
 
     def abandon(self) -> None:
-        """In a forked child: the parent's rows and threads are the parent's affair."""
-        drainer = self._drainer
-        if drainer is not None:
-            for slot in drainer.slots:
-                slot.map.close()
-            drainer.ring.close(remove=False)
-        for stream in self._streams.values():
-            stream.reset()
-        closed = self.closed
+        """In a forked child: begin as if nothing had been written."""
+        self._rows.abandon()
         self._pool.reset_after_fork()
-        self._begin()
-        self.closed = closed
+        self._ledger.after_fork()
+        self._outage = None
         self.forked = True
         self.first = False
         if isinstance(self.backend, LocalBackend):
             self.backend.after_fork()
 
-    # -- counting --------------------------------------------------------------------------------
+    # -- what others ask -------------------------------------------------------------------------
+
+    @property
+    def writer(self) -> str:
+        """The id that this process's segments are named by."""
+        return self._rows.writer
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What had to be given up, by stream."""
+        return self._ledger.lost
 
     def lose(self, stream: str, reason: str, count: int = 1) -> None:
         """Count what had to be given up, and say so once for each stream."""
-        self.lost[stream] = self.lost.get(stream, 0) + count
-        self.warn_once(f"lost {stream}", f"data for {stream!r} is lost: {reason}")
-
-    def _lose_file(self, reason: str) -> None:
-        self.lose("files", reason)
+        self._ledger.lose(stream, reason, count)
 
     def warn_once(self, key: str, message: str) -> None:
         """Log a warning, once for each `key` of this run."""
-        if key not in self._warned:
-            self._warned.add(key)
-            logger.warning("ml-dash: %s", message)
+        self._ledger.warn_once(key, message)
 
     @property
     def is_open(self) -> bool:
         """Whether this process has written anything and may write more."""
-        return self._drainer is not None
+        return self._rows.is_open
 
     @property
     def folder(self) -> Path | None:
@@ -462,17 +281,6 @@ class Buffer:
         if self.rejoin is None:
             raise TypeError("a buffer without a run cannot be taken to another process")
         return self.rejoin, (self.folder, self.settings)
-
-
-def _refuse(line: bytes) -> None:
-    raise _closed_error()
-
-
-def _closed_error() -> ClosedError:
-    return ClosedError(
-        "the run has ended, so nothing more can be recorded; start it again with"
-        " `experiment.run.start()` or a new `with Experiment(...).run`"
-    )
 
 
 _buffers: weakref.WeakSet[Buffer] = weakref.WeakSet()

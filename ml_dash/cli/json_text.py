@@ -39,7 +39,7 @@ def compact(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """A value as plain JSON types; what nests deeper than a row may is left out."""
-    from ml_dash.rows import jsonable
+    from ml_dash.values import jsonable
 
     return jsonable(value, strict=False)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ml_dash.files.serializers import PathLike
-from ml_dash.rows import encode_row, jsonable, kind_name
+from ml_dash.rows import encode_row
+from ml_dash.values import jsonable, kind_name
 
 LARGEST_DETAILS = 1 << 20
 """Bytes that description, tags and metadata of a file may take together in its index row."""

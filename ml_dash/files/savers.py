@@ -17,8 +17,8 @@ from ml_dash.files.shelves import Draft
 from ml_dash.files.spool import HELD
 from ml_dash.files.store import FileStore, Saving
 from ml_dash.names import split_path, step_in_name
-from ml_dash.rows import kind_name
 from ml_dash.steps import as_step, as_timestamp
+from ml_dash.values import kind_name
 
 Metadata = dict[str, Any]
 """What is known of a file: its row in the index, or how far it has got."""

@@ -18,7 +18,7 @@ import orjson
 
 from ml_dash.backends.blobs import Bytes
 from ml_dash.errors import missing_extra
-from ml_dash.rows import as_array, jsonable, kind_name
+from ml_dash.values import as_array, jsonable, kind_name
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg"})
 NUMPY = frozenset({".npy", ".npz"})

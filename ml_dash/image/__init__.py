@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ml_dash.errors import missing_extra
 from ml_dash.image import jpeg, png, scaling
-from ml_dash.rows import as_array, kind_name
+from ml_dash.values import as_array, kind_name
 
 if TYPE_CHECKING:
     import numpy as np

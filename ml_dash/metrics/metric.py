@@ -16,12 +16,13 @@ from ml_dash.clock import now
 from ml_dash.metrics.summaries import Gathered, check_names, columns, numeric, summarize
 from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
+from ml_dash.values import OPTIONS, flatten
 
 if TYPE_CHECKING:
     from ml_dash.buffer import Buffer
     from ml_dash.reading import Stream
 
-_OPTIONS = rows.OPTIONS | orjson.OPT_APPEND_NEWLINE
+_OPTIONS = OPTIONS | orjson.OPT_APPEND_NEWLINE
 _NUMBERS = frozenset({float, int, bool})
 _MOST_KEYS = 1000  # that a metric remembers
 _dumps = orjson.dumps
@@ -128,7 +129,7 @@ class Metric:
         if timestamp is not None:
             row["_explicit"] = True
         if any(isinstance(value, Mapping) for value in fields.values()):
-            fields = rows.flatten(fields, "/", where)
+            fields = flatten(fields, "/", where)
         return rows.encode_row(fields, head=row, where=where, strict=strict)
 
     @property
@@ -173,7 +174,7 @@ class Metric:
         if data is not None:
             values = united(data, values, self._where)
         if any(isinstance(value, Mapping) for value in values.values()):
-            values = rows.flatten(values, "/", self._where)
+            values = flatten(values, "/", self._where)
         rows.check_keys(values, self._where)
         self._gathered.add(numeric(values, self._where))
         return self
