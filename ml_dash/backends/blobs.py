@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from ml_dash.backends.folders import FILE_MARK, SAFE, Folder, FolderTree, marked
+from ml_dash.backends.reflink import reflink
 
 Bytes = bytes | bytearray | memoryview
 
@@ -28,7 +29,6 @@ CHUNK = 1 << 20
 
 TEMPORARY = ".tmp"
 
-_FICLONE = 0x40049409  # from linux/fs.h: share another file's blocks, copied when one is written
 _LINKS = hasattr(os, "link") and os.link in os.supports_follow_symlinks
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | SAFE
@@ -321,17 +321,6 @@ def copy_in(folder: Path, path: str, source: Path) -> tuple[int, str]:
             return draft.size, draft.sha256
     finally:
         os.close(file)
-
-
-def reflink(source: int, target: int) -> bool:
-    """Let the open file `target` share the blocks of `source`; false where that cannot be done."""
-    try:
-        import fcntl
-
-        fcntl.ioctl(target, _FICLONE, source)
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 def write_all(file: int, data: memoryview) -> None:

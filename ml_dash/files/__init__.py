@@ -20,7 +20,8 @@ import orjson
 
 from ml_dash.buffer import Buffer
 from ml_dash.files.arguments import WHAT, as_details, as_text
-from ml_dash.files.savers import Metadata, Savers
+from ml_dash.files.place import Metadata
+from ml_dash.files.savers import Savers
 from ml_dash.files.serializers import PathLike
 from ml_dash.files.store import FileStore, missing, store_of
 from ml_dash.names import split_path
