@@ -51,6 +51,12 @@ def images() -> Any:
     )
 
 
+def pillow() -> None:
+    """Load Pillow, with all that it would load itself when it first saves an image."""
+    plugins = (f"PIL.{kind}ImagePlugin" for kind in ("Bmp", "Gif", "Jpeg", "Ppm", "Png"))
+    load("PIL.Image", *plugins)
+
+
 def storing() -> None:
     """Load what a worker thread needs to store a file, and to look round its machine."""
     load("hashlib", "fcntl", "platform", "tempfile", "subprocess", "unicodedata", "mimetypes")

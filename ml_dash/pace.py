@@ -20,7 +20,7 @@ class Pace:
         ValueError: an argument is out of its range, or both of the last two are given.
     """
 
-    __slots__ = ("_calls", "_every", "_frames_every", "_hz", "_next_frame")
+    __slots__ = ("_beats", "_calls", "_every", "_frames_every", "_hz", "_origin")
 
     def __init__(self, every: int, frames_every: int | None, hz: float | None) -> None:
         if frames_every is not None and hz is not None:
@@ -29,7 +29,8 @@ class Pace:
         self._frames_every = None if frames_every is None else _count("frames_every", frames_every)
         self._hz = None if hz is None else _rate(hz)
         self._calls = 0
-        self._next_frame = -math.inf
+        self._origin = -math.inf
+        self._beats = 0
 
     def skips(self) -> bool:
         """Whether the next call has nothing to record; if so, it is counted."""
@@ -57,14 +58,16 @@ class Pace:
 
     def _on_beat(self, timestamp: float, period: float) -> bool:
         """Whether a frame is due: on a grid, so that small delays do not add up."""
-        slack = 1e-3 * period  # the rounding of a time that is added up step by step
-        behind = timestamp - self._next_frame
+        # Times are rounded, by a simulator that adds them up and by what a float can tell apart.
+        slack = 1e-3 * period + 4e-16 * abs(timestamp)
+        behind = timestamp - (self._origin + self._beats * period)
         if -2 * period < behind < -slack:
             return False
         if -slack <= behind < period:
-            self._next_frame += period
+            self._beats += 1
         else:  # the first frame, a gap, or a clock that went back: begin a new grid here
-            self._next_frame = timestamp + period
+            self._origin = timestamp
+            self._beats = 1
         return True
 
 

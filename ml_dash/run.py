@@ -32,8 +32,6 @@ T = TypeVar("T")
 HEARTBEAT = 15.0
 """Seconds between two signs of life."""
 
-STATUSES = ("COMPLETED", "FAILED", "CANCELLED")
-
 
 class Run(Generic[T]):
     """Starts and ends a run: a context manager, a decorator, or direct calls.

@@ -253,7 +253,9 @@ def as_array(value: Any) -> Any:
     if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)):
         return numpy.asarray(value)
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
+    # Without `Tensor` while a thread of the user's is importing it.
+    tensor: Any = getattr(torch, "Tensor", ())
+    if torch is not None and isinstance(value, tensor):
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     if hasattr(value, "__array__"):

@@ -264,6 +264,45 @@ def test_one_stream_that_cannot_be_written_does_not_stop_the_others(
     assert kept == list(range(lost, step + 1))
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_line_that_was_given_up_half_written_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """What follows it is there once, also where it comes from the ring of a dead writer."""
+    monkeypatch.setattr(drain_module, "GIVE_UP", 0.05)
+    backend = FaultyBackend(tmp_path / "run", streams="tracks/bad")
+    buffer = Buffer(backend, Settings())
+    tracks = Tracks(buffer)
+    for step in range(50):  # enough for a slot of its own
+        tracks("bad").append({"step": step})
+    buffer.flush()
+    backend.failing, backend.partial = True, 9
+    tracks("bad").append({"step": 50})
+
+    def given_up() -> bool:
+        tracks("good").append({"step": 0})
+        return "tracks/bad" in buffer.lost
+
+    wait_for(given_up)
+    backend.failing = False
+    for step in range(51, 60):
+        tracks("bad").append({"step": step})
+    buffer.flush()
+    if killed:
+        shutil.copytree(backend.folder, tmp_path / "left")
+        monkeypatch.setattr("ml_dash.buffer.recovery.process_alive", lambda _: False)
+        drain_dead(tmp_path / "left")
+    buffer.close()
+    lines = [
+        line
+        for path in (tmp_path / ("left" if killed else "run") / "tracks" / "bad").iterdir()
+        for line in lines_of(path)
+        if line.endswith(b"}")
+    ]
+    assert sorted(orjson.loads(line)["step"] for line in lines) == [*range(50), *range(51, 60)]
+    assert buffer.lost["tracks/bad"] == 1
+
+
 def test_what_a_full_disk_keeps_out_at_the_end_is_finished_later(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,9 +277,14 @@ class Buffer:
         """The run's folder, when it has one."""
         return getattr(self.backend, "folder", None)
 
+    def __deepcopy__(self, memo: object) -> Buffer:
+        return self  # copies of a handle write into the same run
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self.rejoin is None:
             raise TypeError("a buffer without a run cannot be taken to another process")
+        if self.folder is None:
+            raise TypeError("a run kept in memory cannot be taken to another process")
         return self.rejoin, (self.folder, self.settings)
 
 

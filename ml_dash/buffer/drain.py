@@ -182,28 +182,35 @@ class Drainer:
                 continue
             reason = "its segment was removed while the run was written"
             self._lose(stream.name, reason, stream.rows)
-            with self._lock:
-                self.seal(stream)
-                ahead = stream.place(stream.segment, stream.offset) - stream.written
-                stream.starts.append(stream.written)
-                stream.origin = stream.written
-                stream.segment += 1
-                stream.offset = ahead
-                stream.rows = 0
+            self._begin_segment(stream)
         self._gone()
 
+    def _begin_segment(self, stream: Stream) -> None:
+        """Let what the stream has not written yet go into a new segment."""
+        with self._lock:
+            self.seal(stream)
+            ahead = stream.place(stream.segment, stream.offset) - stream.written
+            stream.starts.append(stream.written)
+            stream.origin = stream.written
+            stream.segment += 1
+            stream.offset = ahead
+            stream.rows = 0
+
     def _give_up_on_stuck(self, failed: list[Stream], waiting: Waiting) -> None:
-        """A stream that cannot be written while others can must not fill the ring for all."""
+        """A stream that cannot be written while others can must not fill the ring for all.
+
+        What comes next goes into a new segment: the old one may end in the middle of a line, and
+        its length no longer says how much of what is in the ring was written.
+        """
         now = time.monotonic()
         for stream in failed:
             if stream.failing_since is not None and now - stream.failing_since > GIVE_UP:
                 pieces = waiting[stream]
                 rows = sum(bytes(data).count(b"\n") for _, data in pieces)
                 self._lose(stream.name, f"could not be written: {self.error}", rows)
-                end = pieces[-1][0] + len(pieces[-1][1])
-                stream.origin += end - stream.written
-                stream.written = end
+                stream.written = pieces[-1][0] + len(pieces[-1][1])
                 stream.failing_since = None
+                self._begin_segment(stream)
 
 
 def _contiguous(

@@ -179,6 +179,8 @@ class Savers(Place):
         where = f"save_image {saving.path!r}"
         kind = image.check_format(saving.parts[-1], quality, optimize=optimize)
         size = None if size is None else image.check_size(size)
+        if size is not None or optimize:
+            lazy.pillow()  # which does these; a worker thread must not import it
         if isinstance(array, image.Snapshot):  # taken by the recorder
             shot = dataclasses.replace(array, where=where, format=kind, size=size or array.size)
         else:
