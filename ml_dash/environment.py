@@ -96,8 +96,9 @@ def process_alive(identity: Mapping[str, Any]) -> bool | None:
     status = _process_status(pid)
     if status is None:
         return None if _pid_exists(pid) else False
-    state, start = status
-    if state in "ZX":
+    state, start, threads = status
+    if state in "ZX" and threads < 2:
+        # With other threads left, one may be in the middle of a write that a kill lets finish.
         return False
     began = identity.get("process_start")
     return start == began if type(began) is int else None
@@ -118,14 +119,14 @@ def _differ(one: Any, other: Any) -> bool:
     return isinstance(one, str) and isinstance(other, str) and one != other
 
 
-def _process_status(pid: int | str) -> tuple[str, int] | None:
-    """The state (`R`, `S`, `Z`, …) and start of a process; `None` if `/proc` does not tell."""
+def _process_status(pid: int | str) -> tuple[str, int, int] | None:
+    """State (`R`, `S`, `Z`, …), start and number of threads; `None` if `/proc` does not tell."""
     try:
         if Path("/proc/self").readlink().name != str(os.getpid()):
             return None  # the /proc of another namespace: its pids are not ours
         # The second field is the program's name in parentheses, and may hold any character.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return fields[0].decode("ascii"), int(fields[19])
+        return fields[0].decode("ascii"), int(fields[19]), int(fields[17])
     except (OSError, ValueError, IndexError):
         return None
 

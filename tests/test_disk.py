@@ -17,9 +17,9 @@ from ml_dash import open_run
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A file system of 48 MB: a tmpfs where we may mount one."""
+    """A file system of 100 MB: a tmpfs where we may mount one."""
     folder = Path(tempfile.mkdtemp(prefix="ml-dash-disk-"))
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         folder.rmdir()

@@ -88,9 +88,10 @@ def kill_while_writing(folder: Path, seed: int) -> list[int]:
 
 
 def is_gone(process: int) -> bool:
-    """A killed process dies when the kernel gets to it; then it may be a zombie for a while."""
+    """A killed process dies thread by thread when the kernel gets to it; then it is a zombie."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return status[0] in "ZX" and status[17] in "01"
     except (FileNotFoundError, ProcessLookupError):
         return True
 

@@ -577,6 +577,19 @@ def test_a_call_with_anything_bad_in_it_records_nothing(
     assert len(open_run("p/e", root=tmp_path).frames(CAMERA)) == 1
 
 
+def test_a_camera_behind_a_link_records_nothing(experiment: Experiment, tmp_path: Path) -> None:
+    """A link planted in the run is found before anything of the call is written."""
+    assert experiment.folder is not None
+    data = experiment.folder / "files/data"
+    data.mkdir(parents=True)
+    (data / "b").symlink_to(tmp_path)
+    recorder = experiment.recorder()
+    with pytest.raises(ValueError, match="link inside the run"):
+        recorder.record(0, tracks={TOPIC: {"x": 1}}, frames={CAMERA: picture(), "b": picture()})
+    assert experiment.track.names == []
+    assert names(experiment) == []
+
+
 def test_an_exception_of_a_camera_records_nothing(experiment: Experiment) -> None:
     """A renderer that fails is the user's affair: its error goes on its way."""
 

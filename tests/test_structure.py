@@ -36,7 +36,7 @@ FLOORS = (
     "cli/",
     "__main__",
 )
-LONGEST_FILE = 350  # lines
+LONGEST_FILE = 360  # lines
 LONGEST_FUNCTION = 60  # lines, its docstring included
 ALLOWED_AT_IMPORT = {"orjson"}
 HEAVY = ("numpy", "PIL", "requests", "simplejpeg", "deflate")

@@ -173,8 +173,11 @@ def test_keys_of_ours_are_refused(track: Track, other: Any) -> None:
     """`_x` is, whatever else is in the row; inside of a value it is the user's."""
     with pytest.raises(ValueError, match=r"the key '_x' begins with '_'.*use 'x'"):
         track.append({"a": other, "_x": 1})
-    track.append({"a": {"_x": 1}, "b": '"_'})
-    assert fields(track) == [{"a": {"_x": 1}, "b": '"_'}]
+    for _ in range(3):
+        track.append({"a": {"_x": 1}, "b_c": '"_'})
+    with pytest.raises(ValueError, match="the key '_x' begins with '_'"):
+        track.append({"a": 1, "b_c": 2, "_x": 3})
+    assert fields(track) == [{"a": {"_x": 1}, "b_c": '"_'}] * 3
 
 
 def test_keys_that_are_no_strings_are_their_text(track: Track) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ml_dash.backends.folders import FolderTree
 from ml_dash.buffer.ring import SIZE, Piece, read_identity, read_records, read_slots, read_tail
 from ml_dash.environment import process_alive
 
@@ -116,6 +117,7 @@ class _DeadRing:
         """The whole rows that are in no segment, by stream, in order."""
         found: dict[str, list[Piece]] = {}
         for piece in self._pieces():
+            _check_place(folder, f"{piece.path}/{self.writer}")
             found.setdefault(piece.path, []).append(piece)
         result = {}
         for stream, pieces in found.items():
@@ -144,9 +146,25 @@ class _DeadRing:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.view.release()
-        self.map.close()
+        try:
+            self.view.release()
+            self.map.close()
+        except BufferError:
+            pass  # an error left pieces that look at it: the memory goes when they do
         os.close(self.file)
+
+
+def _check_place(folder: Path, place: str) -> None:
+    """A ring may be anybody's, such as that of a copied run: it must not lead out of the folder.
+
+    Raises:
+        ValueError: it names no place of ours.
+        LinkError: a link stands on the way.
+    """
+    parts = place.split("/")
+    if any(part in ("", ".", "..") or not set("\0\\:").isdisjoint(part) for part in parts):
+        raise ValueError(f"{place!r} is not a place inside the run")
+    FolderTree(folder).check(parts[:-1])
 
 
 def _write_whole(target: Path, data: bytes) -> None:

@@ -37,7 +37,7 @@ MAGIC = b"MLDRING1"
 BLOCK = 65536  # a multiple of every system's allocation granularity
 COMMON = 18 * 1024 * 1024  # holds the longest row, from any position once it has been drained
 SLOT = 262144
-SLOTS = 54
+SLOTS = 184
 SIZE = BLOCK + COMMON + SLOT * SLOTS
 
 _TAIL = 1  # index of the cell `tail` among the file's 64-bit words

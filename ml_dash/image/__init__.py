@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ml_dash.errors import missing_extra
 from ml_dash.image import jpeg, png, scaling
+from ml_dash.image.memory import copy_of
 from ml_dash.values import as_array, kind_name
 
 if TYPE_CHECKING:
@@ -326,6 +327,6 @@ def _private(picture: Array) -> Array:
     the order their memory has and turned again as views; the worker puts the bytes in order.
     """
     if picture.flags.c_contiguous:
-        return picture.copy()
+        return copy_of(picture)
     flips = tuple(slice(None, None, -1 if step < 0 else 1) for step in picture.strides)
-    return picture[flips].copy(order="K")[flips]
+    return copy_of(picture[flips])[flips]

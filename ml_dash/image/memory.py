@@ -1,0 +1,122 @@
+"""Memory for copies of frames, taken in large pieces and used again.
+
+What a copy costs is mostly its memory: a new page is a fault and a clearing, 225 of them for a
+frame of 480x640x3, and on virtual machines these take several times as long as the copying itself.
+So frames of middling size are copied into slabs that the kernel is asked to back with huge pages,
+and a frame's place goes to the next one as soon as nobody refers to it.
+
+At most `IDLE` slabs stay when no frame is in flight. Small arrays come cheaply from the heap, and
+for large ones numpy itself asks for huge pages.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+SLAB = 8 << 20
+"""Bytes taken from the system at a time."""
+
+SMALLEST, LARGEST = 64 << 10, 4 << 20
+"""Bytes of the arrays that are copied into slabs."""
+
+IDLE = 4
+"""Slabs without a frame that are kept for the next ones."""
+
+_HUGE = 2 << 20
+_ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
+
+
+def copy_of(array: Array) -> Array:
+    """A copy of a numeric array, in the order that its memory has. Safe to call from any thread."""
+    import numpy as np
+
+    size = array.nbytes
+    if _ADVICE is None or not SMALLEST <= size < LARGEST:
+        return array.copy(order="K")
+    strides = array.strides
+    order = sorted(range(array.ndim), key=lambda axis: -abs(strides[axis]))
+    ordered = array.transpose(order)
+    copy = _take(-(-size // 64) * 64).as_array(ordered.shape, array.dtype.str)
+    np.copyto(copy, ordered)
+    return copy.transpose(sorted(range(array.ndim), key=order.__getitem__))
+
+
+class _Slab:
+    """A piece of memory cut into places of one size."""
+
+    __slots__ = ("count", "free", "memory", "size")
+
+    def __init__(self, size: int) -> None:
+        import numpy as np
+
+        # The kernel backs only what is aligned with huge pages: take one more and begin inside.
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        self.memory = mmap.mmap(-1, SLAB + _HUGE, flags=flags)
+        if _ADVICE is not None:
+            try:
+                self.memory.madvise(_ADVICE)
+            except OSError:
+                pass  # a kernel without huge pages: it works, slower
+        begin = np.frombuffer(self.memory, np.uint8).ctypes.data
+        begin += -begin % _HUGE
+        self.size = size
+        self.count = SLAB // size
+        self.free = deque(begin + index * size for index in reversed(range(self.count)))
+
+
+class _Place:
+    """A place in a slab, for as long as anybody refers to it."""
+
+    __slots__ = ("__array_interface__", "_address", "_slab")
+
+    def __init__(self, slab: _Slab, address: int) -> None:
+        self._slab = slab
+        self._address = address
+
+    def as_array(self, shape: tuple[int, ...], type_: str) -> Array:
+        """An array here; its base, and that of every view of it, is this place."""
+        import numpy as np
+
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": type_,
+            "data": (self._address, False),
+        }
+        return np.asarray(self)
+
+    def __del__(self) -> None:
+        # May run at any time and in any thread: single operations only, each of them atomic.
+        slab = self._slab
+        slab.free.append(self._address)
+        if len(slab.free) == slab.count:
+            idle = [other for other in list(_slabs) if len(other.free) == other.count]
+            if len(idle) > IDLE:
+                try:
+                    _slabs.remove(slab)
+                except ValueError:
+                    pass  # another thread did it
+
+
+def _take(size: int) -> _Place:
+    # A slab that was let go meanwhile lives on for as long as the place in it.
+    for slab in _slabs:
+        if slab.size == size and slab.free:
+            try:
+                return _Place(slab, slab.free.pop())
+            except IndexError:
+                continue  # another thread took the last one
+    slab = _Slab(size)
+    address = slab.free.pop()
+    _slabs.append(slab)
+    return _Place(slab, address)
+
+
+_slabs: list[_Slab] = []
