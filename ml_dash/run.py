@@ -252,8 +252,7 @@ class Run(Generic[T]):
 
     def _beat(self) -> None:
         now = time.monotonic()
-        buffer = self._buffer
-        if buffer is not None and now - self._last_beat > HEARTBEAT:
+        if (buffer := self._buffer) is not None and now - self._last_beat > HEARTBEAT:
             self._last_beat = now
             self._put(buffer, {"event": "heartbeat", "session": buffer.writer})
 
@@ -264,8 +263,8 @@ class Run(Generic[T]):
 
     @staticmethod
     def _put(buffer: Buffer, row: Mapping[str, Any]) -> None:
-        head = {"timestamp": clock.now()}
-        buffer.put("run", encode_row(row, head=head, where="run", strict=False))
+        line = encode_row(row, head={"timestamp": clock.now()}, where="run", strict=False)
+        buffer.put("run", line)
 
     # -- ending ----------------------------------------------------------------------------------
 

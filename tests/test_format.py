@@ -17,7 +17,7 @@ from scripts import finish, start
 
 from ml_dash.buffer.recovery import drain_dead
 
-BLOCK, COMMON, SLOT, SLOTS = 65_536, 18_874_368, 262_144, 54
+BLOCK, COMMON, SLOT, SLOTS = 65_536, 18_874_368, 262_144, 184
 ORDER = "<" if sys.byteorder == "little" else ">"
 
 RECORDED = """
