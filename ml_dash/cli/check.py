@@ -121,7 +121,7 @@ CHECK = Command(
         "files and their checksums, and that frames and rows agree in their steps. It\n"
         "tells what is unreadable with file and byte, and changes no byte of what was\n"
         "recorded.\n\n"
-        "The exit code is 0 when nothing is lost or damaged, else 1."
+        "The exit code is 0 when all that was stored is whole, else 1."
     ),
     examples=(
         ("ml-dash check robotics/arm", "by its prefix"),

@@ -28,7 +28,7 @@ STALE = 120.0
 Sessions give one every 15 seconds; network file systems may show it a minute late.
 """
 
-_DETAILS = ("description", "tags", "bindrs", "metadata")
+_DETAILS = {"description": str, "tags": list, "bindrs": list, "metadata": dict}
 
 
 @dataclass(slots=True)
@@ -123,7 +123,10 @@ def fold_life(rows: Iterable[Mapping[str, Any]], now: float | None = None) -> Li
                 life.id = life.id or _text(row.get("id"))
                 life.prefix = life.prefix or _text(row.get("prefix"))
         if row.get("event") in ("start", "update"):
-            life.details |= {key: row[key] for key in _DETAILS if key in row}
+            # Rows may come from anywhere: what is of another type than ours says nothing.
+            life.details |= {
+                key: row[key] for key, kind in _DETAILS.items() if type(row.get(key)) is kind
+            }
     now = time.time() if now is None else now
     for name, session in sessions.items():
         if session.end is None and not _lives(session, identities.get(name), now):
