@@ -78,6 +78,15 @@ def describe(error: object) -> str:
     return text if len(text) <= 20_000 else text[:4_000] + "\n…\n" + text[-16_000:]
 
 
+def say(text: str) -> None:
+    """Tell the user something at the end of a run, if there is still anywhere to tell it."""
+    try:
+        if sys.stderr is not None:
+            print(f"ml-dash: {text}", file=sys.stderr)
+    except (OSError, ValueError):
+        pass  # a terminal that is gone, or a closed stream
+
+
 def end_all(status: str, error: str | None = None) -> None:
     """End every open run, the last one started first."""
     for run in list(reversed(_open)):

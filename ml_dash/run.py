@@ -7,7 +7,6 @@ Each writes rows of its own into the stream `run`; readers fold them into one st
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -276,21 +275,21 @@ class Run(Generic[T]):
 
                 write_views(self.backend.folder)
             except Exception as error:  # noqa: BLE001 - a view must not hide how the run ended
-                print(f"ml-dash: run.json could not be written: {error!r}", file=sys.stderr)
+                exits.say(f"run.json could not be written: {error!r}")
 
     def _say(self, report: FlushReport) -> None:
         if not report.ok:
-            print(
-                f"ml-dash: the run {self.prefix!r} ended, but not all of it is on disk: {report}."
-                f" When the disk takes data again, `ml-dash check {self._place}` finishes it",
-                file=sys.stderr,
+            remedy = (
+                f". When the disk takes data again, `ml-dash check {self._place}` finishes it"
+                if report.pending
+                else ""
             )
+            exits.say(f"the run {self.prefix!r} ended, but not all is on disk: {report}{remedy}")
 
     def _say_interrupted(self) -> None:
-        print(
-            f"ml-dash: interrupted while the run {self.prefix!r} was being written; rows are safe"
-            f" in its buffer file, `ml-dash check {self._place}` finishes it",
-            file=sys.stderr,
+        exits.say(
+            f"interrupted while the run {self.prefix!r} was being written; rows are safe in its"
+            f" buffer file, `ml-dash check {self._place}` finishes it"
         )
 
     @property
