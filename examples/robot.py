@@ -6,7 +6,10 @@ python examples/robot.py
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +102,8 @@ def main() -> None:
     print(f"run      {run.folder}")
     verify(run, options.steps, options.every)
     print(f"look     {contact_sheet(run.folder, run.folder / 'contact_sheet.png')}")
-    print(f"more     ml-dash show {run.prefix} --root {options.root}")
+    command = Path(sys.executable).with_name("ml-dash")
+    print(f"more     {os.path.relpath(command)} show {run.prefix} --root {options.root}")
 
 
 if __name__ == "__main__":

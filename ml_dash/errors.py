@@ -14,6 +14,15 @@ Nothing that happens to the disk or the network later is ever raised from a reco
 
 from __future__ import annotations
 
+import errno
+
+TRANSIENT = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "ESTALE", "EMFILE", "ENFILE", "ENOMEM")
+    if hasattr(errno, name)
+)
+"""Errors of a failing world, which may pass; others are about this one file."""
+
 
 class NotStartedError(RuntimeError):
     """A handle of an experiment was used before its run was started."""

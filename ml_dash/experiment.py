@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from ml_dash import exits
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
 from ml_dash.decorate import decorated
@@ -194,6 +195,13 @@ class Experiment:
         return self
 
     def _leave(self) -> None:
+        metrics = self.__dict__.get("metrics")
+        for metric in metrics.used() if metrics is not None else ():
+            if metric.unsummarized:
+                exits.say(
+                    f"{metric.unsummarized:,} values that metrics({metric.name!r}).buffer(…) had"
+                    " gathered are gone with the run: log_summary() was not called after them"
+                )
         for name in HANDLES:
             self.__dict__.pop(name, None)
 

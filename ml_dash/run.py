@@ -140,6 +140,7 @@ class Run(Generic[T]):
                 buffer.close()  # a child that recorded nothing leaves nothing
                 return
             buffer.finish_files(self.settings.close_timeout)
+            buffer.show_rows(self.settings.close_timeout)  # what is lost by now is told below
             row: dict[str, Any] = {
                 "event": "end",
                 "session": buffer.writer,
@@ -216,6 +217,7 @@ class Run(Generic[T]):
         self._buffer = buffer
         try:
             buffer.ensure_open()
+            buffer.show_rows(1.0)  # so that whoever looks from now on finds the run
         except BaseException:
             self._buffer, self._status = None, before
             exits.unwatch(self)

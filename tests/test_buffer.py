@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import threading
 import time
@@ -30,6 +31,7 @@ class FaultyBackend(LocalBackend):
         self.failing = False
         self.partial = 0
         self.attempts = 0
+        self.number = errno.ENOSPC
         self.streams = streams
 
     def append(self, segment: str, offset: int, data: Sequence[bytes | memoryview]) -> None:
@@ -38,7 +40,7 @@ class FaultyBackend(LocalBackend):
             whole = b"".join(data)
             if self.partial:
                 super().append(segment, offset, [whole[: self.partial]])
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(self.number, os.strerror(self.number))
         super().append(segment, offset, data)
 
 
@@ -243,7 +245,7 @@ def test_one_stream_that_cannot_be_written_does_not_stop_the_others(
     """Rows of a stream that alone keeps failing are given up and counted, the others go on."""
     monkeypatch.setattr(drain_module, "GIVE_UP", 0.1)
     backend = FaultyBackend(tmp_path / "run", streams="tracks/bad")
-    backend.failing = True
+    backend.failing, backend.number = True, errno.EISDIR
     buffer = Buffer(backend, Settings())
     tracks = Tracks(buffer)
     deadline = time.monotonic() + 10
@@ -264,6 +266,26 @@ def test_one_stream_that_cannot_be_written_does_not_stop_the_others(
     assert kept == list(range(lost, step + 1))
 
 
+def test_a_disk_full_for_large_rows_only_is_no_reason_to_drop_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another stream that still finds place does not make a full disk the fault of this one."""
+    monkeypatch.setattr(drain_module, "GIVE_UP", 0.02)
+    backend = FaultyBackend(tmp_path / "run", streams="tracks/large")
+    backend.failing = True
+    buffer = Buffer(backend, Settings())
+    tracks = Tracks(buffer)
+    for step in range(100):
+        tracks("large").append({"step": step, "x": "y" * 10_000})
+        tracks("small").append({"step": step})
+        time.sleep(0.005)
+    wait_for(lambda: backend.attempts > 2)
+    assert buffer.lost == {}
+    backend.failing = False
+    assert buffer.close().ok
+    assert steps_in(backend.folder, "large") == list(range(100))
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_line_that_was_given_up_half_written_harms_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
@@ -271,6 +293,7 @@ def test_a_line_that_was_given_up_half_written_harms_no_other(
     """What follows it is there once, also where it comes from the ring of a dead writer."""
     monkeypatch.setattr(drain_module, "GIVE_UP", 0.05)
     backend = FaultyBackend(tmp_path / "run", streams="tracks/bad")
+    backend.number = errno.EISDIR
     buffer = Buffer(backend, Settings())
     tracks = Tracks(buffer)
     for step in range(50):  # enough for a slot of its own

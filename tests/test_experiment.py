@@ -1078,3 +1078,10 @@ time.sleep(60)
         "INTERRUPTED",
         "COMPLETED",
     ]
+
+
+def test_a_run_is_found_as_soon_as_it_has_started(tmp_path: Path) -> None:
+    """Whoever opens a run right after its start sees its session."""
+    experiment = Experiment("e", dash_root=tmp_path, echo=False, environment=False)
+    with experiment.run:
+        assert [session.status for session in open_run("e", tmp_path).sessions] == ["RUNNING"]

@@ -610,3 +610,13 @@ print("numpy" in sys.modules)
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_values_that_no_summary_was_written_of_are_told_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `buffer` gathered and nobody summarized is gone, but not in silence."""
+    with Experiment("e", dash_root=tmp_path, echo=False, environment=False).run as experiment:
+        for loss in range(10):
+            experiment.metrics("train").buffer(loss=loss)
+    assert "10 values that metrics('train')" in capsys.readouterr().err

@@ -67,6 +67,8 @@ class LocalBackend:
     def list(self, prefix: str = "") -> Iterator[SegmentInfo]:
         """See `Backend.list`. Links are left out: a run holds files of its own only."""
         folders = [prefix]
+        if prefix and any((self.folder / part).is_symlink() for part in _ways(prefix)):
+            return
         while folders:
             folder = folders.pop()
             try:
@@ -160,6 +162,12 @@ class LocalBackend:
                 errno.EIO, f"segment is {size} bytes long where its writer left {offset}", str(path)
             )
         return file
+
+
+def _ways(path: str) -> list[str]:
+    """The folders on the way to `path`, and itself."""
+    parts = path.split("/")
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
 def _write_all(file: int, pieces: Sequence[bytes | memoryview]) -> None:

@@ -190,14 +190,19 @@ class Buffer:
                 `PATIENCE` seconds when there is none.
             fsync: also wait until the operating system says that the disk itself has it.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        begun = time.monotonic()
         self._pool.wait(timeout)
-        while not self.closed and not self._rows.drain_once(deadline):
-            if self._patience() <= 0 or (deadline is not None and time.monotonic() >= deadline):
-                break
+        self.show_rows(None if timeout is None else begun + timeout - time.monotonic())
         if fsync:
             self._rows.sync()
         return self.report()
+
+    def show_rows(self, timeout: float | None = None) -> None:
+        """Wait until the rows handed over so far are where readers see them; as `flush` waits."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.closed and not self._rows.drain_once(deadline):
+            if self._patience() <= 0 or (deadline is not None and time.monotonic() >= deadline):
+                break
 
     def report(self) -> FlushReport:
         """How things stand, without waiting."""

@@ -2,8 +2,9 @@
 
 - Rows of a stream arrive in the order in which they were handed over.
 - A row is written once, also after a failed or a short write: the segment's length tells.
-- A failing disk is tried again until it works; nothing is dropped before a stream has failed for
-  `GIVE_UP` seconds while others could be written.
+- A failing disk is tried again until it works. Rows are dropped only where a stream's own file
+  cannot be written (a folder in its place, a name too long) for `GIVE_UP` seconds, while others
+  can: a disk that is full is never a reason.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ml_dash.backends.base import Backend, SegmentGoneError
 from ml_dash.buffer.ring import Piece, Ring, Slot
 from ml_dash.buffer.stream import Stream
+from ml_dash.errors import TRANSIENT
 
 GIVE_UP = 10.0
 _KEEP_FREE = 8
@@ -173,6 +175,7 @@ class Drainer:
 
     def _note_failure(self, stream: Stream, error: OSError) -> None:
         self.error = error
+        stream.failure = error.errno or 0
         stream.failing_since = stream.failing_since or time.monotonic()
 
     def _begin_again(self) -> None:
@@ -205,6 +208,9 @@ class Drainer:
         now = time.monotonic()
         for stream in failed:
             if stream.failing_since is not None and now - stream.failing_since > GIVE_UP:
+                # Small rows may still find place on a disk that is full for large ones.
+                if stream.failure in TRANSIENT:
+                    continue
                 pieces = waiting[stream]
                 rows = sum(bytes(data).count(b"\n") for _, data in pieces)
                 self._lose(stream.name, f"could not be written: {self.error}", rows)

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections import deque
@@ -17,17 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from ml_dash.errors import ClosedError
+from ml_dash.errors import TRANSIENT, ClosedError
 
 Job = Callable[[], None]
 Lose = Callable[[str], None]
-
-TRANSIENT = frozenset(
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "ESTALE", "EMFILE", "ENFILE", "ENOMEM")
-    if hasattr(errno, name)
-)
-"""Errors of a failing world, which may pass; others are about this one file."""
 
 _RETRY = (0.05, 0.1, 0.2, 0.5, 1.0)
 

@@ -31,6 +31,7 @@ class Stream:
     __slots__ = (
         "buffer",
         "failing_since",
+        "failure",
         "name",
         "offset",
         "origin",
@@ -63,6 +64,7 @@ class Stream:
         self.written = 0
         self.rows = 0  # rows in the segment now written, for counting a loss
         self.failing_since: float | None = None
+        self.failure = 0  # the error number of the last attempt that failed
         self.quiet = -1  # what the slot held at the last drain, to find idle ones
 
     def put(self, line: bytes) -> None:

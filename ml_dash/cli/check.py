@@ -99,7 +99,7 @@ def _facts(report: CheckReport, lost: dict[str, int]) -> Iterator[tuple[str, str
     for stream, rows in report.drained.items():
         yield "recovered", f"{count(rows, 'row')} in {stream}, left by a process that died"
     for stream, rows in lost.items():
-        yield "lost", f"{count(rows)} in {stream}, refused while it was recorded"
+        yield "lost", f"{count(rows)} in {stream}, lost while it was recorded"
 
 
 def _frames(step: StepCheck) -> str:

@@ -22,7 +22,7 @@ from ml_dash import clock, ids
 from ml_dash.backends.blobs import CHUNK, BlobFolder
 from ml_dash.backends.folders import LinkError
 from ml_dash.buffer import Buffer
-from ml_dash.buffer.pool import TRANSIENT
+from ml_dash.errors import TRANSIENT
 from ml_dash.files.index import STREAM, FileIndex, encode_entry, rows_of
 from ml_dash.files.shelves import Draft, shelf_of
 from ml_dash.files.spool import Spool

@@ -179,6 +179,11 @@ class Metric:
         self._gathered.add(numeric(values, self._where))
         return self
 
+    @property
+    def unsummarized(self) -> int:
+        """How many calls of `buffer` no summary has been written of."""
+        return len(self._gathered)
+
     def log_summary(self, *names: str, step: int | None = None) -> Self:
         """Write one row of statistics of the values gathered since the last summary.
 

@@ -147,6 +147,9 @@ class Gathered:
         """Add one value for each of some keys."""
         self._own().append(row)
 
+    def __len__(self) -> int:
+        return len(self._own())
+
     def take(self) -> list[Row]:
         """Everything gathered so far, which is then gathered no more."""
         rows = self._own()
