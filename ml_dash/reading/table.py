@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_dash.reading.columns import Columns, extract, leaves
 from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_entries, whole_numbers
@@ -127,6 +128,15 @@ class Table:
             last = int(np.searchsorted(times, end_timestamp, side="right"))
         names = columns if columns is None else ["timestamp", *columns]
         return {name: column[first:last] for name, column in self.to_numpy(names).items()}
+
+    def missing(self, column: str) -> NDArray[np.bool_]:
+        """Which rows have no value in a column, True for each: tells them from a recorded NaN.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        part = self.part(column)
+        return np.zeros(len(part), np.bool_) if part.missing is None else part.missing.copy()
 
     # -- for joining -----------------------------------------------------------------------------
 

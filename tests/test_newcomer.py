@@ -1,8 +1,10 @@
-"""The backend of a folder."""
+"""What people stumbled over when they first tried it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import numpy as np
 
 from ml_dash import Experiment, open_run
 from ml_dash.backends import LocalBackend
@@ -18,3 +20,15 @@ def test_a_folder_of_a_run_that_is_a_link_is_not_read(tmp_path: Path) -> None:
     assert list(open_run("mine", tmp_path).tracks) == []
     assert list(LocalBackend(tmp_path / "mine").list("tracks/secret")) == []
     assert len(list(open_run("other", tmp_path).tracks)) == 1
+
+
+def test_a_missing_value_can_be_told_from_a_recorded_nan(tmp_path: Path) -> None:
+    """Both read as NaN in a column of floats; `missing` knows."""
+    with Experiment("e", dash_root=tmp_path, echo=False, environment=False).run as experiment:
+        for row in ({"v": 1.0}, {"v": float("nan")}, {"w": 1}):
+            experiment.track("a").append(row)
+    table = open_run("e", tmp_path).tracks["a"]
+    assert np.isnan(table["v"]).tolist() == [False, True, True]
+    assert table.missing("v").tolist() == [False, False, True]
+    assert table.missing("w").tolist() == [True, True, False]
+    assert table.missing("timestamp").tolist() == [False] * 3
