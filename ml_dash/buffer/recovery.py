@@ -177,6 +177,6 @@ def _write_whole(target: Path, data: bytes) -> None:
             out.flush()
             os.fsync(out.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException:  # an interrupt, too, must leave nothing half-written
         temporary.unlink(missing_ok=True)
         raise

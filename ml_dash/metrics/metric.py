@@ -213,7 +213,7 @@ class Metric:
             }
             if row:
                 self._stream.put(self.encode(row, at=at, step=step))
-        except BaseException:
+        except BaseException:  # whatever stops it, the values are not lost
             self._gathered.put_back(taken)
             raise
 
