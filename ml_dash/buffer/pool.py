@@ -132,6 +132,8 @@ class Pool:
 
         What is not done by then is given up and counted.
         """
+        if self._closing is not None:
+            return  # the run ended its files before it ends its rows
         self._closing = time.monotonic() + timeout
         self.wait(timeout)
         self._closing = time.monotonic()

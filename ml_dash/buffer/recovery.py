@@ -19,8 +19,6 @@ from ml_dash.backends.folders import FolderTree
 from ml_dash.buffer.ring import SIZE, Piece, read_identity, read_records, read_slots, read_tail
 from ml_dash.environment import process_alive
 
-_STALE = 3600.0
-
 
 @dataclass(slots=True)
 class RecoveryReport:
