@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_dash.ids import boot_id, host_name, pid_namespace
+from ml_dash.scratch import scratch_file
 
 TIMEOUT = 2.0
 """Seconds that another program (git, nvidia-smi) is given to answer."""
@@ -298,10 +299,8 @@ def _output(command: list[str]) -> tuple[int | None, str]:
     process forked by another thread at the wrong moment, or a grandchild, would hold a pipe's other
     end, and reading it would have no end in time.
     """
-    import tempfile
-
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-    with tempfile.TemporaryFile() as sink:
+    with scratch_file() as sink:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 _lock = threading.RLock()
 _loaded: dict[tuple[str, ...], Any] = {}
 _PATIENCE = 10.0
+_STORING = ("hashlib", "fcntl", "platform", "tempfile", "subprocess", "unicodedata", "mimetypes")
 
 
 def load(*names: str) -> Any:
@@ -59,7 +61,13 @@ def pillow() -> None:
 
 def storing() -> None:
     """Load what a worker thread needs to store a file, and to look round its machine."""
-    load("hashlib", "fcntl", "platform", "tempfile", "subprocess", "unicodedata", "mimetypes")
+    if _STORING in _loaded:
+        return
+    with _lock:
+        # It finds its folder once, under a lock that a child forked meanwhile would wait for.
+        with suppress(OSError):
+            import_module("tempfile").gettempdir()
+        load(*_STORING)
 
 
 if hasattr(os, "register_at_fork"):

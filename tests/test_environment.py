@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from importlib import metadata
@@ -260,6 +261,18 @@ def test_no_pipe_is_opened(repository, monkeypatch):
 
     monkeypatch.setattr(os, "pipe", refuse)
     assert capture()["git"]["branch"] == "main"
+
+
+@LINUX
+def test_a_capture_takes_no_lock_that_a_forked_child_could_wait_for(repository, monkeypatch):
+    """The module `tempfile` has a lock that no fork renews: a capture goes without it."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(capture()), daemon=True)
+    with tempfile._once_lock:
+        thread.start()
+        thread.join(20)
+    assert [one["git"]["branch"] for one in found] == ["main"]
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+import os
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -612,7 +613,7 @@ def test_an_optimised_jpeg_does_without_files_in_memory(monkeypatch):
     def forbidden(name):
         raise OSError(38, "not implemented")
 
-    monkeypatch.setattr(jpeg.os, "memfd_create", forbidden, raising=False)
+    monkeypatch.setattr(os, "memfd_create", forbidden, raising=False)
     assert image.encode(NOISE, "jpg", optimize=True) == expected
 
 

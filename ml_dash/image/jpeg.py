@@ -7,12 +7,10 @@ writes to a file of the operating system, so it is given one that lives in memor
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ml_dash.errors import missing_extra
+from ml_dash.scratch import scratch_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +78,7 @@ def _with_pillow(pixels: Array, quality: int) -> bytes:
         raise missing_extra("Pillow", "saving a JPEG image with optimize=True") from error
     picture = Image.fromarray(pixels)
     try:
-        with _file_in_memory() as file:
+        with scratch_file() as file:
             picture.save(file, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
             file.seek(0)
             return file.read()
@@ -88,16 +86,6 @@ def _with_pillow(pixels: Array, quality: int) -> bytes:
         # Pillow gives the file as many bytes as the picture has pixels, which some noise exceeds
         # at qualities near 94. A file that is not the smallest is better than none.
         return _with_turbo(pixels, quality)
-
-
-def _file_in_memory() -> BinaryIO:
-    """A file with a descriptor and no name; on a disk only where memory has no such files."""
-    if sys.platform == "linux":
-        try:
-            return os.fdopen(os.memfd_create("ml-dash"), "w+b", buffering=0)
-        except OSError:
-            pass  # some sandboxes forbid it
-    return tempfile.TemporaryFile(buffering=0)
 
 
 def _onto_white(pixels: Array) -> Array:
