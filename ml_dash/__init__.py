@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ml_dash.buffer.report import FlushReport
     from ml_dash.errors import AlignmentError, ClosedError, NotStartedError
     from ml_dash.experiment import Experiment, ml_dash_experiment
+    from ml_dash.moment import Moment
     from ml_dash.reading import list_runs, open_run
     from ml_dash.recorder import Recorder
 
@@ -34,6 +35,7 @@ _PLACES = {
     "FlushReport": "buffer.report",
     "LocalBackend": "backends",
     "MemoryBackend": "backends",
+    "Moment": "moment",
     "NotStartedError": "errors",
     "Recorder": "recorder",
     "list_runs": "reading",
@@ -48,6 +50,7 @@ __all__ = [
     "FlushReport",
     "LocalBackend",
     "MemoryBackend",
+    "Moment",
     "NotStartedError",
     "Recorder",
     "__version__",

@@ -16,6 +16,7 @@ import orjson
 
 from ml_dash import rows
 from ml_dash.clock import now
+from ml_dash.moment import BLOCKS, in_block
 from ml_dash.steps import as_step
 from ml_dash.values import OPTIONS
 
@@ -88,7 +89,8 @@ class Logs:
             level: `debug`, `info`, `warning` (or `warn`), `error` or `fatal`.
             metadata: more fields, for those whose names are no Python names.
             **fields: values that belong to the message, of any kind that rows take. An integer
-                `step` aligns the message with the rows of that step.
+                `step` aligns the message with the rows of that step; inside
+                `with recorder.step(n):` it is n, unless it is given.
 
         Returns:
             Nothing. Without a message: a handle that adds these fields to each of its messages, as
@@ -99,7 +101,7 @@ class Logs:
             ValueError: an unknown level, a step that is no integer, a field given twice.
             RuntimeError: the run has not started or has ended.
         """
-        if fields or metadata is not None or self._bound or message is _MISSING:
+        if fields or metadata is not None or self._bound or message is _MISSING or BLOCKS:
             if message is _MISSING:
                 return self._with(_united(self._bound, metadata, fields))
             self._write(check_level(level), message, metadata, fields)
@@ -172,6 +174,8 @@ class Logs:
         text = message if type(message) is str else str(message)
         if metadata is not None or self._bound:
             fields = _united(self._bound, metadata, fields)
+        if BLOCKS and "step" not in fields and (moment := in_block(self._buffer)) is not None:
+            fields = {**fields, "step": moment.step}
         line = _encode(level, text, fields)
         try:
             self._stream.write(line)

@@ -20,7 +20,7 @@ class Pace:
         ValueError: an argument is out of its range, or both of the last two are given.
     """
 
-    __slots__ = ("_beats", "_calls", "_every", "_frames_every", "_hz", "_origin")
+    __slots__ = ("_beats", "_calls", "_every", "_frames_every", "_hz", "_origin", "always")
 
     def __init__(self, every: int, frames_every: int | None, hz: float | None) -> None:
         if frames_every is not None and hz is not None:
@@ -28,17 +28,11 @@ class Pace:
         self._every = _count("every", every)
         self._frames_every = None if frames_every is None else _count("frames_every", frames_every)
         self._hz = None if hz is None else _rate(hz)
+        # Whether everything is due at each call, so that nobody need ask.
+        self.always = self._every == 1 and self._hz is None and self._frames_every in (None, 1)
         self._calls = 0
         self._origin = -math.inf
         self._beats = 0
-
-    def skips(self) -> bool:
-        """Whether the next call has nothing to record; if so, it is counted."""
-        count = self._calls
-        if count % self._every == 0 or (self._frames_every and count % self._frames_every == 0):
-            return False
-        self._calls = count + 1
-        return True
 
     def due(self, timestamp: float) -> tuple[bool, bool]:
         """Whether the rows and the frames of the next call are due, at `timestamp`.

@@ -22,36 +22,25 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ml_dash import clock, lazy, rows
+from ml_dash import lazy
 from ml_dash.buffer import Buffer
 from ml_dash.files import Files
 from ml_dash.metrics import Metrics
+from ml_dash.metrics.metric import Metric
+from ml_dash.moment import BLOCKS, Moment, begin, block, current, in_block, joined
 from ml_dash.pace import Pace
 from ml_dash.steps import as_step, as_timestamp
-from ml_dash.track import Tracks, as_fields, the_one
+from ml_dash.track import Track, Tracks, as_fields, the_one
 from ml_dash.values import kind_name
 
 WHERE = "recorder"
 FORMATS = ("jpg", "jpeg", "png")
 
 Frame = Any  # an array, or a callable that makes one
-
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    """A step that is being recorded."""
-
-    buffer: Buffer
-    step: int
-    timestamp: float
-    explicit: bool
-    name: str = ""
-    due: dict[int, tuple[bool, bool]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,7 +52,6 @@ class _Names:
     repeats: int = 0
 
 
-_open_steps: ContextVar[tuple[_Open, ...]] = ContextVar("ml_dash_open_steps", default=())
 _names: WeakKeyDictionary[Buffer, _Names] = WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -115,7 +103,7 @@ class Recorder:
 
     def record(
         self,
-        step: int | None = None,
+        step: int | Moment | None = None,
         timestamp: float | None = None,
         *,
         tracks: Mapping[str, Mapping[str, Any]] | None = None,
@@ -125,7 +113,8 @@ class Recorder:
         """Record rows and frames of one moment.
 
         Args:
-            step: by default the one that is open (see `step`), else one more than the last.
+            step: its number, or a moment (see `begin`); by default the one that is open (see `step`
+                and `begin`), else one more than the last.
             timestamp: seconds on any clock; by default now.
             tracks: rows by topic. `step` and `timestamp` among a row's fields must be the call's.
             metrics: rows by name, likewise.
@@ -139,25 +128,24 @@ class Recorder:
             TypeError, ValueError: a value, name or image that cannot be recorded. Nothing of the
                 call was recorded then.
         """
-        if timestamp is None and not _open_steps.get() and self._pace.skips():
-            number = self._next_step if step is None else as_step(step, WHERE)
-            self._next_step = number + 1
-            return number
         moment = self._moment(step, timestamp)
-        rows_due, frames_due = self._due(moment)
-        if not rows_due:
-            return moment.step
+        if self._pace.always:
+            frames_due = True
+        else:
+            rows_due, frames_due = self._due(moment)
+            if not rows_due:
+                return moment.step
         due = _mapping(frames, "frames") if frames_due else {}
-        name = self._frame_name(moment) if due else ""
-        shots = self._snapshots(due, name)
+        name = self._frame_name(moment, due) if due else ""
+        shots = self._snapshots(due, name) if due else []
         named = name if shots else ""
         lines = self._encode(
             moment, _mapping(tracks, "tracks"), _mapping(metrics, "metrics"), named
         )
         # Rows first: killed in between, a row names a frame that never came, which readers know of;
         # a frame without its rows would belong to nothing.
-        for stream, line in lines:
-            self._buffer.put(stream, line)
+        for handle, line in lines:
+            handle.put(line)
         for files, shot in shots:
             files.save_image(
                 shot, to=name, step=moment.step, timestamp=moment.timestamp, **self._options
@@ -166,82 +154,106 @@ class Recorder:
 
     @contextmanager
     def step(self, step: int | None = None, timestamp: float | None = None) -> Iterator[int]:
-        """Open a step: what any recorder of this run records inside belongs to it.
+        """Open a step: what is recorded inside belongs to it.
 
-        So several writers, such as a simulator's hook and an environment's wrapper, record one
-        step together, without knowing of each other.
+        Recorders of this run join it; so do rows of tracks and metrics, files and log messages that
+        are given no step and no timestamp of their own. So several writers, such as a simulator's
+        hook and an environment's wrapper, record one step together, without knowing of each other.
+        Other threads do not join.
         """
         moment = self._moment(step, timestamp)
-        token = _open_steps.set((*_open_steps.get(), moment))
-        try:
+        with block(moment):
             yield moment.step
-        finally:
-            _open_steps.reset(token)
 
-    def _moment(self, step: int | None, timestamp: float | None) -> _Open:
-        """The open step of this run, or a new one."""
-        number = None if step is None else as_step(step, WHERE)
+    def begin(self, step: int | None = None, timestamp: float | None = None) -> Moment:
+        """Begin a step that lasts until this recorder begins its next one, or until `end`.
+
+        For adapters, whose steps begin in one call and end in another. Until then, recorders of
+        this run that are given no step and no timestamp join it, in this thread.
+
+        Args:
+            step: by default one more than the last.
+            timestamp: seconds on any clock; by default that of the first record.
+
+        Returns:
+            The moment. Given to `record` as its step, also later, it is recorded into.
+        """
+        moment = joined(self._buffer, step) if timestamp is None else None
+        if moment is None:
+            moment = self._new_moment(step, timestamp)
+        begin(self, moment)
+        return moment
+
+    def end(self) -> None:
+        """Let nobody join the step that was begun last."""
+        begin(self, None)
+
+    def _moment(self, step: int | Moment | None, timestamp: float | None) -> Moment:
+        """The moment given, the one to join, or a new one."""
+        if type(step) is Moment:
+            if not step.belongs_to(self._buffer):
+                raise ValueError(f"recorder: {step!r} belongs to another run")
+            self._check_timestamp(timestamp, step)
+            return step
+        moment = in_block(self._buffer) if BLOCKS else None
+        if moment is not None:
+            if step is not None and as_step(step, WHERE) != moment.step:
+                raise ValueError(
+                    f"recorder: step {step} was given while step {moment.step} is open;"
+                    " leave step out, or leave the `with recorder.step(…)` block first"
+                )
+            self._check_timestamp(timestamp, moment)
+        elif step is None and timestamp is None:
+            moment = current(self._buffer)
+        if moment is None:
+            return self._new_moment(step, timestamp)
+        self._next_step = moment.step + 1
+        return moment
+
+    def _new_moment(self, step: int | None, timestamp: float | None) -> Moment:
+        number = self._next_step if step is None else as_step(step, WHERE)
         at = None if timestamp is None else as_timestamp(timestamp, WHERE)
-        for moment in reversed(_open_steps.get()):
-            if moment.buffer is self._buffer:
-                if number is not None and number != moment.step:
-                    raise ValueError(
-                        f"recorder: step {number} was given while step {moment.step} is open;"
-                        " leave step out, or leave the `with recorder.step(…)` block first"
-                    )
-                if at is not None and at != moment.timestamp:
-                    raise ValueError(
-                        f"recorder: timestamp {at} was given while a step at {moment.timestamp} is"
-                        " open; leave timestamp out"
-                    )
-                self._next_step = moment.step + 1
-                return moment
-        number = self._next_step if number is None else number
         self._next_step = number + 1
-        return _Open(self._buffer, number, clock.now() if at is None else at, at is not None)
+        return Moment(self._buffer, number, at)
 
-    def _due(self, moment: _Open) -> tuple[bool, bool]:
+    @staticmethod
+    def _check_timestamp(timestamp: float | None, moment: Moment) -> None:
+        if timestamp is not None and as_timestamp(timestamp, WHERE) != moment.timestamp:
+            raise ValueError(
+                f"recorder: timestamp {timestamp} was given while a step at {moment.timestamp} is"
+                " open; leave timestamp out"
+            )
+
+    def _due(self, moment: Moment) -> tuple[bool, bool]:
         """Whether rows and frames are due; decided once for each step."""
+        if moment.due is None:
+            moment.due = {}
         known = moment.due.get(id(self))
-        if known is not None:
-            return known
-        moment.due[id(self)] = result = self._pace.due(moment.timestamp)
-        return result
-
-    def _head(self, moment: _Open) -> dict[str, Any]:
-        head = {"timestamp": moment.timestamp, "step": moment.step}
-        if moment.explicit:
-            head["_explicit"] = True
-        return head
+        if known is None:
+            known = moment.due[id(self)] = self._pace.due(moment.timestamp)
+        return known
 
     def _encode(
         self,
-        moment: _Open,
+        moment: Moment,
         tracks: Mapping[str, Mapping[str, Any]],
         metrics: Mapping[str, Mapping[str, Any]],
         frame: str,
-    ) -> list[tuple[str, bytes]]:
-        lines = []
-        head = self._head(moment)
+    ) -> list[tuple[Track | Metric, bytes]]:
+        lines: list[tuple[Track | Metric, bytes]] = []
+        strict = self._strict
         for topic, data in tracks.items():
-            where = f"track {topic!r}"
             track = self._tracks(topic)
-            fields = _fields(data, moment, where)
-            if frame:
-                fields.setdefault("frame", frame)
-            line = rows.encode_row(fields, head=head, where=where, strict=self._strict)
-            lines.append((track.stream_name, line))
+            lines.append((track, track.encode(data, moment, frame=frame, strict=strict)))
         for name, data in metrics.items():
             metric = self._metrics(name)
             fields = _fields(data, moment, f"metric {name!r}")
-            line = metric.encode(fields, at=moment.timestamp, step=moment.step, strict=self._strict)
-            lines.append((metric.stream_name, line))
+            line = metric.encode(fields, at=moment.timestamp, step=moment.step, strict=strict)
+            lines.append((metric, line))
         return lines
 
     def _snapshots(self, frames: Mapping[str, Any], name: str) -> list[tuple[Files, Any]]:
         """Copies of all frames, and where they go: all made and checked before one is saved."""
-        if not frames:
-            return []
         image = lazy.images()
         size = self._options.get("size")
         kind = image.check_format(name, self._options["quality"])
@@ -260,22 +272,28 @@ class Recorder:
                 self._buffer.lose(f"frames {camera}", str(error))
         return taken
 
-    def _frame_name(self, moment: _Open) -> str:
-        """A name that no frame of the run has yet; all cameras of a step share it."""
-        if moment.name:
-            return moment.name
+    def _frame_name(self, moment: Moment, cameras: Mapping[str, Any]) -> str:
+        """A name that no frame of these cameras has yet; all cameras of a step share it."""
+        writer = self._buffer.writer
+        if moment.writer != writer or not moment.cameras.isdisjoint(cameras):
+            moment.frame = self._new_name(moment.step)
+            moment.writer = writer
+            moment.cameras = frozenset()
+        moment.cameras |= cameras.keys()
+        return f"{moment.frame}.{self._format}"
+
+    def _new_name(self, step: int) -> str:
         with _lock:
             names = _names.get(self._buffer)
             if names is None or names.writer != self._buffer.writer:
                 names = _names[self._buffer] = _Names(self._buffer.writer)
             # Sessions after the first one, and other processes, put their own mark in the names.
             mark = "" if self._buffer.first else f"{names.writer}_"
-            if moment.step <= names.highest:
+            if step <= names.highest:
                 names.repeats += 1
                 mark += f"r{names.repeats}_"
-            names.highest = max(names.highest, moment.step)
-        moment.name = f"frame_{mark}{moment.step:08d}.{self._format}"
-        return moment.name
+            names.highest = max(names.highest, step)
+        return f"frame_{mark}{step:08d}"
 
     def _check_options(self) -> None:
         image = lazy.images()
@@ -285,7 +303,7 @@ class Recorder:
             self._options["size"] = image.check_size(self._options["size"])
 
 
-def _fields(data: Any, moment: _Open, where: str) -> dict[str, Any]:
+def _fields(data: Any, moment: Moment, where: str) -> dict[str, Any]:
     """A row's fields; a step and timestamp among them are checked and taken out."""
     fields = as_fields(data, where)
     the_one("step", as_step, moment.step, fields, where)

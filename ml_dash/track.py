@@ -11,6 +11,7 @@ import orjson
 from ml_dash import rows
 from ml_dash.buffer import Buffer
 from ml_dash.clock import BOOTTIME, TICK, clock, read_clock
+from ml_dash.moment import BLOCKS, Moment, joined
 from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
 from ml_dash.values import OPTIONS, kind_name, text_keys
@@ -58,14 +59,15 @@ class Track:
                 row's own.
             timestamp: seconds, on any clock; by default now. Rows with the same explicit timestamp
                 are one row when read, later values winning.
-            step: the row's step, a whole number.
+            step: the row's step, a whole number. Inside `with recorder.step(n):` a row without
+                timestamp, and with no other step, has the step and timestamp of that.
 
         Raises:
             TypeError: a value has no JSON form; the message names its key.
             ValueError: a reserved key, a timestamp or step of a wrong kind or given twice and
                 differently, or a row over 16 MiB.
         """
-        if timestamp is None and step is None:
+        if timestamp is None and step is None and not BLOCKS:
             now = read_clock(BOOTTIME) + clock.offset  # clock.now(), without the call
             if now <= clock.last:
                 now = clock.last + TICK
@@ -93,21 +95,66 @@ class Track:
                 return self
         return self._append(data, timestamp, step)
 
-    def _append(self, data: Any, timestamp: Any, step: Any, *, strict: bool = True) -> Self:
-        where = f"track {self.topic!r}"
-        fields = as_fields(data, where)
-        timestamp = the_one("timestamp", as_timestamp, timestamp, fields, where)
-        step = the_one("step", as_step, step, fields, where)
-        head: dict[str, Any] = {"timestamp": clock.now() if timestamp is None else timestamp}
-        if step is not None:
-            head["step"] = step
+    def _append(self, data: Any, timestamp: Any, step: Any) -> Self:
+        fields = as_fields(data, self._where)
+        timestamp = the_one("timestamp", as_timestamp, timestamp, fields, self._where)
+        step = the_one("step", as_step, step, fields, self._where)
+        head: dict[str, Any] = {"timestamp": timestamp}
         if timestamp is not None:
             head["_explicit"] = True
-        line = rows.encode_row(fields, head=head, where=where, strict=strict)
+        elif (moment := joined(self._buffer, step)) is not None:
+            head, step = moment.head(), moment.step
+        else:
+            head["timestamp"] = clock.now()
+        if step is not None:
+            head["step"] = step
+        self._stream.put(self._encode(fields, head, strict=True))
+        return self
+
+    def encode(self, data: Any, moment: Moment, *, frame: str = "", strict: bool = True) -> bytes:
+        """Encode a row of a moment as a line. For those who write several rows as one.
+
+        Args:
+            data: as `append` takes it; `step` and `timestamp` among it must be the moment's.
+            moment: whose step and timestamp the row has.
+            frame: the name of its frame, for a row that names none.
+            strict: when false, a value that cannot be encoded is stored as its `repr`.
+        """
+        head = moment.head()
+        if frame:
+            head["frame"] = frame
+        try:
+            row = {**head, **data}
+            line = _dumps(row, None, _OPTIONS)
+            # As in `append`; a row that is shorter than its parts has a key that is looked at.
+            if (
+                len(row) == len(head) + len(data)
+                and self._keys.issuperset(data)
+                and (_U not in line or _L not in line or _N not in line or b"null" not in line)
+            ):
+                return line
+        except (TypeError, ValueError):
+            pass
+        fields = as_fields(data, self._where)
+        the_one("step", as_step, moment.step, fields, self._where)
+        the_one("timestamp", as_timestamp, moment.timestamp, fields, self._where)
+        if "frame" in fields:
+            head.pop("frame", None)
+        return self._encode(fields, head, strict=strict)
+
+    def _encode(self, fields: dict[str, Any], head: dict[str, Any], *, strict: bool) -> bytes:
+        line = rows.encode_row(fields, head=head, where=self._where, strict=strict)
         if len(self._keys) < _MOST_KEYS:
             self._keys |= {key for key in fields if type(key) is str}
+        return line
+
+    def put(self, line: bytes) -> None:
+        """Write a row that `encode` has made."""
         self._stream.put(line)
-        return self
+
+    @property
+    def _where(self) -> str:
+        return f"track {self.topic!r}"
 
     # -- reading ---------------------------------------------------------------------------------
 

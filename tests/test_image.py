@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import os
+import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import threading
@@ -15,6 +16,7 @@ import pytest
 from scripts import run, wait_until
 
 from ml_dash import Experiment, MemoryBackend, Recorder, open_run
+from ml_dash.buffer.stream import Stream
 from ml_dash.pace import Pace
 from ml_dash.reading import RunView
 
@@ -521,6 +523,133 @@ def test_steps_of_other_runs_and_threads_are_their_own(tmp_path: Path) -> None:
         assert told == [1]
 
 
+def test_direct_calls_inside_an_open_step_join_it(experiment: Experiment) -> None:
+    """Rows, metrics, files and messages that have no step of their own; only in its thread."""
+    recorder = experiment.recorder()
+    track, metric = experiment.track(TOPIC), experiment.metrics("train")
+    experiment.track("warm").append({"x": 0})
+    with recorder.step(5):
+        recorder.record(tracks={"env": {"reward": 1.0}})
+        track.append({"x": 1})
+        metric.log(loss=0.5)
+        metric.log(step=5, loss=0.25)
+        experiment.files(CAMERA).save_image(picture(), to="a.png")
+        experiment.files(CAMERA).save_image(picture(), to="frame_9.png")
+        experiment.log("hello")
+        experiment.logs.info("again")
+        thread = threading.Thread(target=track.append, args=({"x": 2},))
+        thread.start()
+        thread.join()
+    run = view(experiment)
+    moment = run.tracks["env"].timestamps[0]
+    assert run.metrics["train"].steps.tolist() == [5, 5]
+    assert run.frames(CAMERA).steps.tolist() == [5, 5]
+    stamps = *run.metrics["train"].timestamps, *run.frames(CAMERA).timestamps
+    assert {run.tracks[TOPIC].timestamps[0], *stamps} == {moment}
+    assert [row.get("step") for row in track.list_entries()] == [5, None]
+    assert [row["step"] for row in run.logs] == [5, 5]
+
+
+def test_direct_calls_with_a_step_or_time_of_their_own_keep_it(experiment: Experiment) -> None:
+    """Inside an open step, after it, and in the block of another run's recorder."""
+    with experiment.recorder().step(5, 1.5):
+        experiment.track(TOPIC).append({"x": 1}, step=7)
+        experiment.track(TOPIC).append({"x": 2}, timestamp=2.5)
+        experiment.track(TOPIC).append({"x": 3})
+        experiment.metrics("train").log(step=7, loss=1)
+        experiment.metrics("train").log(timestamp=2.5, loss=1)
+        experiment.files(CAMERA).save_image(picture(), to="a.png", step=7)
+        experiment.log("hello", step=7)
+    experiment.track(TOPIC).append({"x": 4})
+    run = view(experiment)
+    rows = sorted(experiment.track(TOPIC).list_entries(), key=lambda row: row["x"])
+    assert [row.get("step") for row in rows] == [7, None, 5, None]
+    assert rows[1]["timestamp"] == 2.5
+    assert rows[2]["timestamp"] == 1.5
+    assert min(rows[0]["timestamp"], rows[3]["timestamp"]) > 1e9
+    assert run.frames(CAMERA).steps.tolist() == [7]
+    assert run.frames(CAMERA).timestamps[0] > 1e9
+    assert [row["step"] for row in run.logs] == [7]
+    assert [row.get("step") for row in run.metrics["train"].rows()] == [None, 7]
+
+
+def test_a_begun_step_is_joined_until_the_next_one_begins(experiment: Experiment) -> None:
+    """Other recorders share its step, timestamp and frames' name, without being told of it."""
+    wrapper, hook = experiment.recorder(format="png"), experiment.recorder()
+    first = wrapper.begin()
+    assert hook.record(tracks={"hook": {"x": 0}}, frames={CAMERA: picture()}) == 0
+    second = wrapper.begin()
+    assert hook.record(tracks={"hook": {"x": 1}}, frames={CAMERA: picture()}) == 1
+    assert wrapper.record(first, tracks={"env": {"t": 0}}, frames={"env": picture()}) == 0
+    assert wrapper.record(second, tracks={"env": {"t": 1}}, frames={"env": picture()}) == 1
+    wrapper.end()
+    assert hook.record(tracks={"hook": {"x": 2}}) == 2
+    run = view(experiment)
+    assert steps(experiment, "env") == [0, 1]
+    assert steps(experiment, "hook") == [0, 1, 2]
+    assert list(run.tracks["env"].timestamps) == list(run.tracks["hook"].timestamps[:2])
+    stems = [name.partition(".")[0] for name in run.frames(CAMERA).names]
+    assert stems == [name.partition(".")[0] for name in run.frames("env").names]
+    assert run.frames("env").names == ["frame_00000000.png", "frame_00000001.png"]
+
+
+def test_a_begun_step_leaves_others_their_own(experiment: Experiment, tmp_path: Path) -> None:
+    """Another step, another run, another thread, direct calls, a recorder that is gone."""
+    wrapper, other = experiment.recorder(), experiment.recorder()
+    moment = wrapper.begin(10)
+    assert other.record(3, tracks={TOPIC: {"x": 0}}) == 3
+    experiment.track(TOPIC).append({"x": 1})
+    told: list[int] = []
+    thread = threading.Thread(target=lambda: told.append(other.record()))
+    thread.start()
+    thread.join()
+    with Experiment("b", dash_root=tmp_path, **QUIET).run as second:
+        assert second.recorder().record() == 0
+        with pytest.raises(ValueError, match="another run"):
+            second.recorder().record(moment)
+    assert told == [4]
+    assert [row.get("step") for row in experiment.track(TOPIC).list_entries()] == [3, None]
+    assert other.record() == 10
+    del wrapper
+    gc.collect()
+    assert other.record() == 11
+
+
+def test_a_begun_step_gives_way_to_an_open_one(experiment: Experiment) -> None:
+    """A block is what the user asked for: also the step that begins inside belongs to it."""
+    wrapper, hook = experiment.recorder(), experiment.recorder()
+    wrapper.begin(1)
+    with hook.step(7):
+        assert wrapper.record() == hook.record() == 7
+        assert wrapper.begin().step == 7
+        assert wrapper.begin(9).step == 9
+        assert hook.record() == 7
+    assert hook.record() == 9
+
+
+def test_a_begun_step_has_the_time_of_its_first_record(experiment: Experiment) -> None:
+    """It may begin before that which it describes, such as an environment's step, has happened."""
+    recorder = experiment.recorder()
+    moment = recorder.begin()
+    before = time.time()
+    experiment.track("clock").append({})
+    recorder.record(tracks={TOPIC: {}})
+    assert before - 1 < view(experiment).tracks["clock"].timestamps[0] < moment.timestamp
+    assert recorder.begin(timestamp=4.5).timestamp == 4.5
+
+
+def test_two_frames_of_a_camera_in_one_step_are_both_kept(experiment: Experiment) -> None:
+    """The second has a name of its own, which its row names."""
+    recorder = experiment.recorder(format="png")
+    with recorder.step(3):
+        for shade in (10, 20):
+            recorder.record(tracks={TOPIC: {"x": shade}}, frames={CAMERA: picture(shade)})
+    frames = view(experiment).frames(CAMERA)
+    assert sorted(int(frame[0, 0, 0]) for frame in frames) == [10, 20]
+    rows = experiment.track(TOPIC).list_entries()
+    assert {row["frame"] for row in rows} == {"frame_00000003.png", "frame_r1_00000003.png"}
+
+
 def test_a_step_counts_once_for_the_pace_of_each_recorder(experiment: Experiment) -> None:
     """However many calls join it: a frame that is due is due for all of them."""
     recorder = experiment.recorder(every=2, format="png")
@@ -603,13 +732,15 @@ def test_an_exception_of_a_camera_records_nothing(experiment: Experiment) -> Non
     assert names(experiment) == []
 
 
-def test_a_frame_never_comes_without_its_rows(experiment: Experiment) -> None:
+def test_a_frame_never_comes_without_its_rows(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows are handed over first, so that a kill in between leaves no frame alone."""
     recorder = experiment.recorder()
     calls: list[str] = []
     buffer = recorder._buffer
-    put, submit = buffer.put, buffer.submit
-    buffer.put = lambda *a: (calls.append("row"), put(*a))[1]  # type: ignore[method-assign]
+    put, submit = Stream.put, buffer.submit
+    monkeypatch.setattr(Stream, "put", lambda *a: (calls.append("row"), put(*a))[1])
     buffer.submit = lambda *a: (calls.append("frame"), submit(*a))[1]  # type: ignore[method-assign]
     recorder.record(
         0,

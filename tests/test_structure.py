@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "ml_dash"
 # a ring. All others on one floor do not know each other.
 FLOORS = (
     "clock decorate dotted errors exits ids names scratch settings steps values",
-    "environment pace rows",
+    "environment moment pace rows",
     "backends/ configs image/",
     "lazy run_folder",
     "buffer/",

@@ -13,6 +13,7 @@ from ml_dash.files.serializers import IMAGES, PathLike, suffix_of
 from ml_dash.files.shelves import Draft
 from ml_dash.files.spool import HELD
 from ml_dash.files.store import FileStore, Saving
+from ml_dash.moment import joined
 from ml_dash.names import split_path, step_in_name
 from ml_dash.steps import as_step, as_timestamp
 
@@ -55,10 +56,17 @@ class Place:
     ) -> Saving:
         parts = self._target(to)
         path = "/".join(parts)
-        at = clock.now() if timestamp is None else as_timestamp(timestamp, f"file {path!r}")
+        if step is not None:
+            step = as_step(step, f"file {path!r}")
+        if timestamp is not None:
+            at = as_timestamp(timestamp, f"file {path!r}")
+        elif (moment := joined(self._store.buffer, step)) is not None:
+            at, step = moment.timestamp, moment.step
+        else:
+            at = clock.now()
         facts: dict[str, Any] = {"content_type": serializers.content_type(parts[-1]), "at": at}
         if step is not None:
-            facts["step"] = as_step(step, f"file {path!r}")
+            facts["step"] = step
         elif suffix_of(parts[-1]) in IMAGES and (found := step_in_name(parts[-1])) is not None:
             facts["step"] = found
             facts["step_from"] = "name"

@@ -14,6 +14,7 @@ import orjson
 from ml_dash import rows
 from ml_dash.clock import now
 from ml_dash.metrics.summaries import Gathered, check_names, columns, numeric, summarize
+from ml_dash.moment import BLOCKS, joined
 from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
 from ml_dash.values import OPTIONS, flatten
@@ -48,7 +49,8 @@ class Metric:
 
         Args:
             data: values by key; or the step.
-            step: the row's step, an integer.
+            step: the row's step, an integer. Inside `with recorder.step(n):` a row without
+                timestamp, and with no other step, has the step and timestamp of that.
             timestamp: seconds; by default now.
             **values: numbers, and whatever else rows take: text, lists, arrays. Mappings are
                 flattened: `eval={"loss": 1}` is `eval/loss`. Keys that begin with `_` are refused.
@@ -64,7 +66,9 @@ class Metric:
         line = None
         # The usual row in few steps: keys that were looked at before, and Python's own numbers, of
         # which the sum tells at once that none is NaN, infinite, missing, text or a mapping.
-        if self._plain and self._keys.issuperset(values) and type(values.get("step", 0)) is int:
+        if BLOCKS:
+            line = self.encode(values)
+        elif self._plain and self._keys.issuperset(values) and type(values.get("step", 0)) is int:
             try:
                 total = sum(values.values(), 0.0)
                 if type(total) is float and total - total == 0.0:
@@ -116,18 +120,22 @@ class Metric:
         fields = dict(values)
         timestamp = fields.pop("timestamp", None)
         given = fields.pop("step", None)
-        row: dict[str, Any] = {"timestamp": now() if at is None else at}
-        if timestamp is not None:
-            row["timestamp"] = as_timestamp(timestamp, where)
         if given is not None:
             given = as_step(given, where)
             if step is not None and step != given:
                 raise ValueError(f"{where}: two different steps are given, {step} and {given}")
             step = given
+        row: dict[str, Any] = {}
+        if timestamp is not None:
+            row = {"timestamp": as_timestamp(timestamp, where), "_explicit": True}
+        elif at is not None:
+            row["timestamp"] = at
+        elif (moment := joined(self._buffer, step)) is not None:
+            row = moment.head()
+        else:
+            row["timestamp"] = now()
         if step is not None:
             row["step"] = step
-        if timestamp is not None:
-            row["_explicit"] = True
         if any(isinstance(value, Mapping) for value in fields.values()):
             fields = flatten(fields, "/", where)
         return rows.encode_row(fields, head=row, where=where, strict=strict)

@@ -1,0 +1,119 @@
+"""The moment that something is recorded of: one step, one timestamp, one name for its frames.
+
+Two kinds are open at a time, both in the thread (the context, to be exact) that opened them only:
+
+- *blocks*, `with recorder.step(n):`, which everything recorded inside joins;
+- moments that were *begun*, `recorder.begin(n)`, which last until the same recorder begins the
+  next one; other recorders of the run join them. That is for adapters, whose steps begin in one
+  call of the framework and end in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, final
+from weakref import ref
+
+from ml_dash import clock
+
+
+@final
+class Moment:
+    """A step of a run, as one recorder began it. Kept, it can be recorded into later.
+
+    Attributes:
+        step: its number.
+        given: whether its timestamp was given by the caller.
+        due: by recorder, whether its rows and its frames are due.
+        frame: the name of its frames, without the ending, once there are any.
+        writer: who gave out that name; a forked child needs another.
+        cameras: those that have a frame of that name.
+    """
+
+    __slots__ = ("_run", "_timestamp", "cameras", "due", "frame", "given", "step", "writer")
+
+    def __init__(self, run: object, step: int, timestamp: float | None) -> None:
+        self.step = step
+        self.given = timestamp is not None
+        self.frame = ""
+        self.writer = ""
+        self.cameras: frozenset[str] = frozenset()
+        self.due: dict[int, tuple[bool, bool]] | None = None
+        self._run = run
+        self._timestamp = timestamp
+
+    @property
+    def timestamp(self) -> float:
+        """Seconds since 1970; where none was given, those of the first time it was asked for."""
+        if self._timestamp is None:
+            self._timestamp = clock.now()
+        return self._timestamp
+
+    def belongs_to(self, run: object) -> bool:
+        """Whether it is of this run, which is known by its buffer."""
+        return self._run is run
+
+    def head(self) -> dict[str, Any]:
+        """What each row of it begins with."""
+        head = {"timestamp": self.timestamp, "step": self.step}
+        if self.given:
+            head["_explicit"] = True
+        return head
+
+    def __repr__(self) -> str:
+        return f"<moment: step {self.step}>"
+
+
+BLOCKS: list[Moment] = []
+"""Those of all threads. Empty nearly always, and quickly seen to be so in the hot paths."""
+
+_blocks: ContextVar[tuple[Moment, ...]] = ContextVar("ml_dash_blocks", default=())
+_begun: ContextVar[tuple[tuple[ref[object], Moment], ...]] = ContextVar("ml_dash_begun", default=())
+
+
+@contextmanager
+def block(moment: Moment) -> Iterator[None]:
+    """Let what is recorded inside join a moment."""
+    before = _blocks.set((*_blocks.get(), moment))
+    BLOCKS.append(moment)
+    try:
+        yield
+    finally:
+        BLOCKS.remove(moment)
+        _blocks.reset(before)
+
+
+def begin(owner: object, moment: Moment | None) -> None:
+    """Make it the latest moment, in place of the owner's last one; `None` only ends that."""
+    begun = _begun.get()
+    if moment is not None and len(begun) == 1 and begun[0][0]() is owner:  # nearly always
+        _begun.set(((begun[0][0], moment),))
+        return
+    kept = tuple(one for one in begun if one[0]() not in (owner, None))
+    _begun.set(kept if moment is None else (*kept, (ref(owner), moment)))
+
+
+def in_block(run: object) -> Moment | None:
+    """The moment of the innermost block of this run."""
+    for moment in reversed(_blocks.get()):
+        if moment.belongs_to(run):
+            return moment
+    return None
+
+
+def joined(run: object, step: int | None) -> Moment | None:
+    """The moment that a row without a timestamp joins: a block's, unless it has another step."""
+    moment = in_block(run) if BLOCKS else None
+    return None if moment is None or step not in (None, moment.step) else moment
+
+
+def current(run: object) -> Moment | None:
+    """The moment that a recorder of this run joins: a block's, else the one last begun."""
+    found = in_block(run) if BLOCKS else None
+    if found is None:
+        for owner, moment in reversed(_begun.get()):
+            if moment.belongs_to(run) and owner() is not None:
+                return moment
+    return found
