@@ -68,6 +68,7 @@ class Run(Generic[T]):
         self._buffer: Buffer | None = None
         self._ending = threading.Lock()
         self._depth = 0  # how many `with` blocks are open
+        self._before_end: list[Callable[[], object]] = []
         self._last_beat = 0.0
         self._status = "NOT STARTED"
         self._finished: FlushReport | None = None
@@ -136,6 +137,7 @@ class Run(Generic[T]):
         # A child that starts the run anew has still not made it.
         self._root = self._root and not buffer.forked
         try:
+            self._call_before_end()
             if buffer.forked and not buffer.is_open:
                 buffer.close()  # a child that recorded nothing leaves nothing
                 return
@@ -161,8 +163,26 @@ class Run(Generic[T]):
         finally:
             self._left()
 
+    def before_end(self, action: Callable[[], object]) -> None:
+        """Have `action` called once when the run ends, by whatever ends it, before it is closed.
+
+        For adapters that hold back a row until they have seen what follows: handles that they have
+        can still record, new ones cannot be had. An exception of `action` is told on stderr and
+        stops nothing. A forked child does not call what its parent asked for.
+        """
+        self._before_end.append(action)
+
+    def _call_before_end(self) -> None:
+        actions, self._before_end = self._before_end, []
+        for action in actions:
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - the run must be written all the same
+                exits.say(f"while the run {self.prefix!r} was ending: {exits.describe(error)}")
+
     def after_fork(self) -> None:
         """See `exits.Ending`."""
+        self._before_end = []
         self._ending = threading.Lock()
         self._depth = 0  # the blocks are the parent's; those of the child are counted anew
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -324,6 +325,32 @@ def test_a_run_that_was_ended_inside_its_block_stays_so(make: Callable[..., Expe
     with experiment.run:
         experiment.run.cancel()
     assert experiment.run.status == read(experiment).status == "CANCELLED"
+
+
+def test_what_was_asked_for_before_the_end_is_still_recorded(
+    make: Callable[..., Experiment], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Once, with the handles there were; what raises is told and stops nothing; a child calls none.
+
+    So an adapter can hold back a row until it has seen what follows.
+    """
+    experiment = make()
+    for number in range(2):
+        with experiment.run:
+            track, recorder = experiment.track("a"), experiment.recorder()
+            if number == 0:
+                experiment.run.before_end(lambda: 1 / 0)
+                experiment.run.before_end(partial(track.append, {"x": 1}))
+                experiment.run.before_end(partial(recorder.record, tracks={"b": {"x": 2}}))
+            child = os.fork()
+            if child == 0:
+                experiment.run.complete()
+                os._exit(0)
+            os.waitpid(child, 0)
+    run = read(experiment)
+    assert (run.tracks["a"]["x"].tolist(), run.tracks["b"]["x"].tolist()) == ([1], [2])
+    assert run.status == "COMPLETED"
+    assert capfd.readouterr().err.count("ZeroDivisionError") == 1
 
 
 def test_the_id_is_known_although_the_first_session_was_killed_at_once(tmp_path: Path) -> None:
