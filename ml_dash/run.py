@@ -23,6 +23,7 @@ from ml_dash.decorate import decorated
 from ml_dash.environment import capture, process_identity
 from ml_dash.errors import NotStartedError
 from ml_dash.rows import encode_row
+from ml_dash.run_end import close_books, tell_end, tell_interrupted
 from ml_dash.run_folder import check_writable, claim_first, first_id, prefix_in
 from ml_dash.settings import Settings
 
@@ -155,10 +156,10 @@ class Run(Generic[T]):
             self._put(buffer, row)
             self._finished = buffer.close()
             if not joined:
-                self._after_end()
-            self._say(self._finished)
+                close_books(self.backend)
+            tell_end(self.prefix, self.backend, self._finished)
         except KeyboardInterrupt:
-            self._say_interrupted()
+            tell_interrupted(self.prefix, self.backend)
             raise
         finally:
             self._left()
@@ -286,37 +287,6 @@ class Run(Generic[T]):
     def _put(buffer: Buffer, row: Mapping[str, Any]) -> None:
         line = encode_row(row, head={"timestamp": clock.now()}, where="run", strict=False)
         buffer.put("run", line)
-
-    # -- ending ----------------------------------------------------------------------------------
-
-    def _after_end(self) -> None:
-        if isinstance(self.backend, LocalBackend):
-            drain_dead(self.backend.folder)  # of children that were killed
-            try:
-                from ml_dash.reading import write_views
-
-                write_views(self.backend.folder)
-            except Exception as error:  # noqa: BLE001 - a view must not hide how the run ended
-                exits.say(f"run.json could not be written: {error!r}")
-
-    def _say(self, report: FlushReport) -> None:
-        if not report.ok:
-            remedy = (
-                f". When the disk takes data again, `ml-dash check {self._place}` finishes it"
-                if report.pending
-                else ""
-            )
-            exits.say(f"the run {self.prefix!r} ended, but not all is on disk: {report}{remedy}")
-
-    def _say_interrupted(self) -> None:
-        exits.say(
-            f"interrupted while the run {self.prefix!r} was being written; rows are safe in its"
-            f" buffer file, `ml-dash check {self._place}` finishes it"
-        )
-
-    @property
-    def _place(self) -> str:
-        return str(getattr(self.backend, "folder", self.prefix))
 
 
 starting = threading.RLock()

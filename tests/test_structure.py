@@ -29,7 +29,7 @@ FLOORS = (
     "reading/",
     "files/ log metrics/ params track_slice",
     "track",
-    "recorder",
+    "recorder run_end",
     "run",
     "experiment",
     "__init__ auto_start",
