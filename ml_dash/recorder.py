@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -187,6 +187,23 @@ class Recorder:
     def end(self) -> None:
         """Let nobody join the step that was begun last."""
         begin(self, None)
+
+    def current(self) -> Moment | None:
+        """The moment that `record` would join if it were given no step and no timestamp."""
+        return current(self._buffer)
+
+    def name_frames(self, moment: Moment, cameras: Iterable[str]) -> str:
+        """Give out now the name of frames that come later, such as those rendered after the run.
+
+        Args:
+            moment: whose frames they are.
+            cameras: the folders that they go to.
+
+        Returns:
+            The name, for the rows' field `frame`. The frames are to be saved under it with
+            `files(camera).save_image(…, to=name, step=…, timestamp=…)`, by whichever process.
+        """
+        return self._frame_name(moment, dict.fromkeys(cameras))
 
     def _moment(self, step: int | Moment | None, timestamp: float | None) -> Moment:
         """The moment given, the one to join, or a new one."""

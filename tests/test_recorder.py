@@ -638,6 +638,38 @@ def test_a_begun_step_has_the_time_of_its_first_record(experiment: Experiment) -
     assert recorder.begin(timestamp=4.5).timestamp == 4.5
 
 
+def test_the_moment_to_join_can_be_asked_for(experiment: Experiment) -> None:
+    """Asking changes nothing; there is none outside blocks and begun steps."""
+    recorder, other = experiment.recorder(), experiment.recorder()
+    assert recorder.current() is None
+    moment = other.begin()
+    assert recorder.current() is moment
+    with recorder.step(7):
+        block = recorder.current()
+        assert block is not None and block.step == 7
+    assert recorder.current() is moment
+    other.end()
+    assert recorder.current() is None
+
+
+def test_frames_may_come_later_under_the_name_they_were_promised(experiment: Experiment) -> None:
+    """As when they are rendered after the run; a second frame of a camera gets another name."""
+    recorder = experiment.recorder(format="png")
+    moment = recorder.begin(5)
+    name = recorder.name_frames(moment, ["a", "b"])
+    recorder.record(moment, tracks={TOPIC: {"frame": name}}, frames={"c": picture(1)})
+    assert recorder.name_frames(moment, ["a"]) == "frame_r1_00000005.png"
+    recorder.end()
+    for camera in "ab":
+        experiment.files(camera).save_image(
+            picture(2), to=name, step=moment.step, timestamp=moment.timestamp
+        )
+    run = view(experiment)
+    assert run.frames("a").names == run.frames("b").names == run.frames("c").names == [name]
+    aligned = run.aligned(TOPIC, frames="a")
+    assert len(aligned) == 1 and aligned.report.rows_without_frame == 0
+
+
 def test_two_frames_of_a_camera_in_one_step_are_both_kept(experiment: Experiment) -> None:
     """The second has a name of its own, which its row names."""
     recorder = experiment.recorder(format="png")
