@@ -440,6 +440,7 @@ def test_iterating_gives_a_dict_for_each_row(run):
     assert rows[0] == {
         "step": 0,
         "timestamp": 1.0,
+        "timestamp_ms": 0.0,
         "pos": {"x": 0.5, "name": "a"},
         "ctl": None,
         "frame": None,
@@ -502,7 +503,7 @@ def joined(streams):
     for number in range(len(aligned)):
         row = {}
         for name, table in tables.items():
-            index = aligned._topics[name].index[number]
+            index = aligned[name].index[number]
             row[name] = None if index < 0 else int(table.entries.arrival[index])
         found.append(row)
     return found

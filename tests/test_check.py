@@ -65,6 +65,15 @@ def test_a_check_changes_no_byte(run):
     assert snapshot(run) == before
 
 
+def test_a_check_tells_how_far_it_is(run):
+    """Whoever asks is called with each segment and file, up to the numbers of the report."""
+    told = []
+    report = check_run(run.folder, lambda so_far, files: told.append((so_far.files, files)))
+    assert [files for files, _ in told] == sorted(files for files, _ in told)
+    assert told[0] == (0, 3) and told[-1] == (report.files, 3)
+    assert len(told) >= report.segments + report.files
+
+
 def test_a_folder_without_a_run_is_an_error(tmp_path):
     """The message names the folder."""
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):

@@ -419,12 +419,23 @@ def test_cameras_are_the_folders_with_images(run):
 
 
 def test_a_frame_whose_bytes_are_gone_says_so(run):
-    """Only reading it fails."""
+    """Only reading it fails, one by one or all at once, with its path and what to do."""
     run.frame("cam/a.png", at=1.0).unlink()
+    run.frame("cam/b.png", at=2.0)
     frames = opened(run).frames("cam")
-    assert len(frames) == 1
-    with pytest.raises(FileNotFoundError):
-        frames[0]
+    assert len(frames) == 2
+    for read in (lambda: frames[0], frames.to_numpy, lambda: frames.read_bytes(0)):
+        with pytest.raises(FileNotFoundError, match=r"refresh\(\).*ml-dash check.*cam/a\.png"):
+            read()
+    assert frames[1].shape == (2, 3)
+
+
+def test_a_frame_that_is_damaged_is_named(run):
+    """Whoever decodes it learns which of the files cannot be decoded."""
+    run.frame("cam/a.png", at=1.0)
+    run.frame("cam/b.png", at=2.0).write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(ValueError, match=r"frame 'cam/b\.png': .*cannot be decoded"):
+        opened(run).frames("cam").to_numpy()
 
 
 # -- views ---------------------------------------------------------------------------------------

@@ -385,6 +385,51 @@ def test_a_tail_gives_each_row_once_as_it_comes(run):
     assert tail.poll() == []
 
 
+@pytest.mark.parametrize("count", [None, 0, 1, 7, 60, 1000])
+def test_a_tail_may_begin_with_the_last_rows_that_are_wanted(run, count, monkeypatch):
+    """Of all writers, whatever lies between; `poll` goes on where that ended, half lines too."""
+    monkeypatch.setattr("ml_dash.reading.stream.BLOCK", 50)
+    for n in range(100):
+        kind = "odd" if n % 2 else "x" * (n * 7 % 230)
+        run.put("logs", line(float(n), n=n, kind=kind), writer=B if n % 3 else A)
+    run.put("logs", line(100.0, n=100)[:9])
+    tail = Tail(run.backend, "logs")
+    wanted = [n for n in range(100) if n % 2]
+    kept = wanted if count is None else wanted[len(wanted) - min(count, len(wanted)) :]
+    assert [row["n"] for row in tail.begin(count, lambda row: row["kind"] == "odd")] == kept
+    assert tail.poll() == []
+    run.put("logs", line(100.0, n=100)[9:])
+    run.put("logs", line(101.0, n=101), writer=C)
+    assert [row["n"] for row in tail.poll()] == [100, 101]
+
+
+def test_the_last_rows_of_a_long_stream_are_read_without_the_others(run, monkeypatch):
+    """Of 40 MB a few hundred kilobytes, and all of it only for what is nowhere."""
+    text = b"".join(line(float(n), n=n, text="x" * 1000) for n in range(4000))
+    for number in range(10):
+        run.put("logs", text, writer=f"{'abcdefghij'[number] * 12}")
+    read = []
+    plain = type(run.backend).read
+
+    def counting(self, path, offset=0, size=None):
+        data = plain(self, path, offset, size)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(type(run.backend), "read", counting)
+    assert [row["n"] for row in Tail(run.backend, "logs").begin(3, lambda _: True)] == [3999] * 3
+    assert sum(read) < 10 * 600_000
+
+
+def test_a_tail_of_a_stream_without_a_whole_line_begins_at_its_first(run):
+    """What a writer has just begun is not missed, however few rows are asked for."""
+    run.put("logs", line(1.0, n=1)[:9])
+    tail = Tail(run.backend, "logs")
+    assert list(tail.begin(0, lambda _: True)) == []
+    run.put("logs", line(1.0, n=1)[9:])
+    assert [row["n"] for row in tail.poll()] == [1]
+
+
 # -- finding -------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ml_dash.reading.check import CheckReport, check_run
+    from ml_dash.reading.concat import Runs, concat_runs
     from ml_dash.reading.lines import Problem
     from ml_dash.reading.locate import list_runs, open_run, run_folders
     from ml_dash.reading.run_view import RunView
@@ -21,11 +22,13 @@ _PLACES = {
     "CheckReport": "check",
     "Problem": "lines",
     "RunView": "run_view",
+    "Runs": "concat",
     "Slice": "stream",
     "Source": "source",
     "Stream": "stream",
     "Tail": "stream",
     "check_run": "check",
+    "concat_runs": "concat",
     "find_row": "stream",
     "list_runs": "locate",
     "open_run": "locate",
@@ -38,11 +41,13 @@ __all__ = [
     "CheckReport",
     "Problem",
     "RunView",
+    "Runs",
     "Slice",
     "Source",
     "Stream",
     "Tail",
     "check_run",
+    "concat_runs",
     "find_row",
     "list_runs",
     "open_run",

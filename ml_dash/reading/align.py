@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ml_dash.errors import AlignmentError
-from ml_dash.reading.aligned import Aligned, AlignmentReport
-from ml_dash.reading.entries import Floats, Integers
+from ml_dash.reading.aligned import Aligned, of_one_run
+from ml_dash.reading.as_of import align_on_timestamp
+from ml_dash.reading.entries import Booleans, Integers
 from ml_dash.reading.join import (
     ABSENT,
     Side,
@@ -18,16 +20,16 @@ from ml_dash.reading.join import (
     bring_together,
     first_or_last,
     number,
+    plainly,
 )
 from ml_dash.reading.links import Camera, Names, link
 from ml_dash.reading.parts import Part, finish, select
+from ml_dash.reading.report import SHOWN, labels, make_report
 
 if TYPE_CHECKING:
     from ml_dash.reading.files import Files
     from ml_dash.reading.frames import Frames
     from ml_dash.reading.table import Table
-
-_SHOWN = 5
 
 
 def align(
@@ -38,12 +40,23 @@ def align(
     on: str = "step",
     tolerance: float | None = None,
     repeats: str | None = None,
+    rows_without_frame: str = "keep",
+    frames_without_row: str = "drop",
 ) -> Aligned:
     """Join tables and frames. See `RunView.aligned`."""
     _check(tables, cameras, on, tolerance, repeats)
+    for name, value in (
+        ("rows_without_frame", rows_without_frame),
+        ("frames_without_row", frames_without_row),
+    ):
+        if value not in ("keep", "drop"):
+            raise ValueError(f"aligned: {name} is {value!r}; it must be 'keep' or 'drop'")
+    keep = frames_without_row == "keep"
     if on == "timestamp":
-        return _on_timestamp(tables, cameras, tolerance)
-    return _OnStep(tables, cameras, files).result(repeats)
+        found = align_on_timestamp(tables, cameras, tolerance, keep)
+    else:
+        found = _OnStep(tables, cameras, files).result(repeats, keep)
+    return found if rows_without_frame == "keep" else _with_frames_only(found)
 
 
 def _check(
@@ -137,16 +150,28 @@ class _OnStep:
         if not self.by_episode or episodes.kind == "none":
             return np.full(len(episodes), ABSENT, np.int64)
         numbers = self._episode_numbers
-        found = [
-            ABSENT if value is None or value != value else numbers.setdefault(value, len(numbers))
-            for value in map(_hashable, episodes.data.tolist())
-        ]
-        result = np.array(found, np.int64)
+        if episodes.kind in ("int", "bool") and episodes.data.ndim == 1:
+            values, places = np.unique(episodes.data, return_inverse=True)
+            known = [numbers.setdefault(value, len(numbers)) for value in values.tolist()]
+            result: Integers = np.array(known, np.int64)[places]
+        else:
+            found = [
+                ABSENT
+                if value is None or value != value
+                else numbers.setdefault(value, len(numbers))
+                for value in map(_hashable, episodes.data.tolist())
+            ]
+            result = np.array(found, np.int64)
         if episodes.missing is not None:
             result[episodes.missing] = ABSENT
         return result
 
-    def result(self, repeats: str | None) -> Aligned:
+    def result(self, repeats: str | None, keep: bool) -> Aligned:
+        if len(self.sides) == 1 and repeats is None:
+            return self._finished(alone(self.sides), keep)  # there is nothing to bring together
+        plain = None if self.cameras else plainly(self.sides, self.by_episode)
+        if plain is not None:
+            return self._finished(plain, keep)
         units = self._by_names(alone(self.sides))
         if self._is_plain(units):
             units, _ = bring_together(units, self.sides, self._keys(units)[-1])
@@ -156,7 +181,7 @@ class _OnStep:
             if repeats is not None:
                 units = first_or_last(units, self.sides, self._keys(units)[-1], repeats == "last")
             units = self._by_step(units, strict=repeats is None)
-        return self._finished(units)
+        return self._finished(units, keep)
 
     def _is_plain(self, units: Units) -> bool:
         """Whether no step repeats in any stream: then there is only one way to join."""
@@ -205,28 +230,34 @@ class _OnStep:
 
     def _error(self, steps: Integers) -> AlignmentError:
         lines = []
-        for step in steps[:_SHOWN].tolist():
+        for step in steps[:SHOWN].tolist():
             counts = [int((side.steps == step).sum()) for side in self.sides]
             listed = zip(self.names, counts, strict=True)
             lines.append(f"step {step}: " + ", ".join(f"{n!r} {c}x" for n, c in listed if c))
-        more = f", and {len(steps) - _SHOWN} more steps" if len(steps) > _SHOWN else ""
+        more = f", and {len(steps) - SHOWN} more steps" if len(steps) > SHOWN else ""
         return AlignmentError(
             f"steps repeat, and not equally often in all streams: {'; '.join(lines)}{more}."
             " Give repeats='first' or repeats='last' to keep one row of each step, record an"
             " 'episode' with every row, or record rows and frames together with a recorder"
         )
 
-    def _finished(self, units: Units) -> Aligned:
+    def _finished(self, units: Units, keep: bool) -> Aligned:
         count = len(self.tables)
-        if count:  # frames that no row belongs to are counted, not kept
-            units = units.take(np.flatnonzero((units.rows[:, :count] != ABSENT).any(axis=1)))
+        alone = 0
+        if count:
+            with_row = (units.rows[:, :count] != ABSENT).any(axis=1)
+            named = (units.rows[:, count:] != ABSENT).any(axis=1)
+            if keep:
+                alone = int((~with_row & named).sum())
+            else:  # frames that no row belongs to are counted, not kept
+                units = units.take(np.flatnonzero(with_row))
         units = units.take(np.lexsort((units.steps, units.sessions, units.timestamps)))
         rows = units.rows.copy()
         for column in range(len(self.names)):
             real = self.kept[column] if column < count else self.links[column - count].frames
             has = rows[:, column] != ABSENT
             rows[has, column] = real[rows[has, column]]
-        report = _report(
+        report = make_report(
             "step",
             "episode, step" if self.by_episode else "step",
             self.tables,
@@ -234,64 +265,21 @@ class _OnStep:
             rows,
             without_step={name: n for name, n in self.without_step.items() if n},
             frames_gone=sum(camera.gone for camera in self.links),
+            frames_alone=alone,
         )
         steps = Part("int", units.steps, None)
-        return Aligned(self.tables, self.cameras, rows, steps, units.timestamps, report)
+        return of_one_run(self.tables, self.cameras, rows, steps, units.timestamps, report)
 
 
-def _on_timestamp(
-    tables: Mapping[str, Table], cameras: Mapping[str, Frames], tolerance: float | None
-) -> Aligned:
-    """To each row of the first stream the latest of each other one."""
-    times = [table.timestamps for table in tables.values()]
-    times += [frames.timestamps for frames in cameras.values()]
-    base = times[0]
-    rows = np.stack([_as_of(base, other, tolerance) for other in times], axis=1)
-    rows[:, 0] = np.arange(len(base), dtype=np.int64)
-    steps = next(iter(tables.values())).step_part if tables else None
-    if steps is None:
-        steps = next(iter(cameras.values())).facts.steps
-    report = _report("timestamp", "timestamp", tables, cameras, rows)
-    return Aligned(tables, cameras, rows, steps, base, report)
-
-
-def _as_of(base: Floats, other: Floats, tolerance: float | None) -> Integers:
-    """For each time of `base` the last of `other` at or before it, `ABSENT` if there is none."""
-    found = np.searchsorted(other, base, side="right") - 1
-    if tolerance is not None and len(other):
-        found[base - other[np.maximum(found, 0)] > tolerance] = ABSENT
+def _with_frames_only(aligned: Aligned) -> Aligned:
+    """Without the rows for which a camera has no frame, which are counted."""
+    has: Booleans = np.ones(len(aligned), np.bool_)
+    for camera in aligned.cameras:
+        has &= aligned.has_frame(camera)
+    found = aligned.take(has)
+    dropped = len(aligned) - len(found)
+    found.report = replace(found.report, rows_dropped=dropped)
     return found
-
-
-def _report(
-    on: str,
-    key: str,
-    tables: Mapping[str, Table],
-    cameras: Mapping[str, Frames],
-    rows: Integers,
-    **more: Any,
-) -> AlignmentReport:
-    without: dict[str, int] = {}
-    unused: dict[str, int] = {}
-    first_unused: dict[str, list[int]] = {}
-    names = labels(tables, cameras)
-    all_steps = [table.step_part for table in tables.values()]
-    all_steps += [frames.facts.steps for frames in cameras.values()]
-    for column, (name, steps) in enumerate(zip(names, all_steps, strict=True)):
-        used = np.zeros(len(steps), np.bool_)
-        has = rows[:, column] != ABSENT
-        used[rows[has, column]] = True
-        without[name] = int((~has).sum())
-        unused[name] = int((~used).sum())
-        known = ~used if steps.missing is None else ~used & ~steps.missing
-        first_unused[name] = np.unique(steps.data[known])[:_SHOWN].tolist()
-    filmed = names[len(tables) :]
-    return AlignmentReport(on, key, len(rows), filmed, without, unused, first_unused, **more)
-
-
-def labels(tables: Mapping[str, Any], cameras: Mapping[str, Any]) -> list[str]:
-    """What streams are called in reports: a camera may have the name of a track."""
-    return [*tables, *(f"{name} (frames)" if name in tables else name for name in cameras)]
 
 
 def _hashable(value: Any) -> Any:

@@ -3,115 +3,47 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ml_dash.reading.aligned_parts import AlignedParts
+from ml_dash.reading.dataset import Dataset
 from ml_dash.reading.entries import Booleans, Floats, Integers
+from ml_dash.reading.episodes import number_episodes
 from ml_dash.reading.parts import Array, Part, finish, select
+from ml_dash.reading.report import AlignmentReport
+from ml_dash.reading.topic import AlignedTopic, missing, picked
 
 if TYPE_CHECKING:
     from ml_dash.reading.frames import Frames
     from ml_dash.reading.table import Table
 
 
-@dataclass(frozen=True, slots=True)
-class AlignmentReport:
-    """How well streams fit together.
-
-    Attributes:
-        on: `step` or `timestamp`.
-        key: what rows were joined on: `step`, `episode, step` or `timestamp`.
-        rows: how many aligned rows there are.
-        cameras: which of the streams are frames.
-        without: by stream, in how many rows it is missing. That is normal for frames that were
-            taken at every fourth step.
-        unused: by stream, how many of its rows or frames are in no aligned row.
-        first_unused: by stream, the first steps of these.
-        without_step: by stream, how many have no step and could not take part.
-        frames_gone: how many rows name a frame that never came.
-    """
-
-    on: str
-    key: str
-    rows: int
-    cameras: list[str]
-    without: dict[str, int]
-    unused: dict[str, int]
-    first_unused: dict[str, list[int]]
-    without_step: dict[str, int] = field(default_factory=dict)
-    frames_gone: int = 0
-
-    @property
-    def rows_without_frame(self) -> int:
-        """In how many rows a camera is missing, over all cameras."""
-        return sum(self.without[name] for name in self.cameras)
-
-    @property
-    def frames_without_row(self) -> int:
-        """How many frames belong to no row, over all cameras."""
-        return sum(self.unused[name] for name in self.cameras)
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as plain JSON types."""
-        found = {name: getattr(self, name) for name in self.__slots__}
-        found["rows_without_frame"] = self.rows_without_frame
-        found["frames_without_row"] = self.frames_without_row
-        return found
-
-    def __str__(self) -> str:
-        parts = [f"{self.rows:,} rows joined on {self.key}"]
-        for name, count in self.without.items():
-            if count:
-                parts.append(f"{count:,} without {name}")
-        for name, count in self.unused.items():
-            if count:
-                steps = ", ".join(map(str, self.first_unused[name]))
-                where = f" (first steps: {steps})" if steps else ""
-                parts.append(f"{count:,} of {name} in no row{where}")
-        for name, count in self.without_step.items():
-            parts.append(f"{count:,} of {name} without a step")
-        if self.frames_gone:
-            parts.append(f"{self.frames_gone:,} name a frame that never came")
-        return "; ".join(parts)
-
-
-class Aligned:
+class Aligned(Dataset):
     """Rows of several tracks and cameras that belong together, in order of time.
 
-    `aligned["robot/position"]["x"]` or `aligned["robot/position.x"]` is a column; where a track has
-    no row it is missing, marked as in the tracks' own columns. `aligned.frame(i)` decodes the frame
-    of a row. Iterating gives a dict for each row.
+    `aligned["robot/position"]["x"]` or `aligned["robot/position.x"]` is a column, and
+    `aligned["x"]` where one track alone has it; where a track has no row it is missing, marked as
+    in the tracks' own columns. `aligned.frame(i)` decodes the frame of a row. Iterating gives a
+    dict for each row, as does `aligned[i]`; `aligned[100:200]` are some of the rows.
 
     Attributes:
         report: how well the streams fit together.
+        parts: what it is made of.
     """
 
-    def __init__(
-        self,
-        tables: Mapping[str, Table],
-        cameras: Mapping[str, Frames],
-        rows: Integers,
-        steps: Part,
-        timestamps: Floats,
-        report: AlignmentReport,
-    ) -> None:
+    def __init__(self, parts: AlignedParts, report: AlignmentReport) -> None:
+        self.parts = parts
         self.report = report
-        self._topics = {
-            name: AlignedTopic(table, rows[:, column])
-            for column, (name, table) in enumerate(tables.items())
-        }
-        self._cameras = dict(cameras)
-        self._frames = {
-            name: rows[:, column] for column, name in enumerate(cameras, start=len(tables))
-        }
-        self._steps = steps
-        self._timestamps = timestamps
+        self._episodes: Integers | None = None
+        self._from: tuple[Aligned, Integers] | None = None
 
     def __len__(self) -> int:
-        return len(self._timestamps)
+        return len(self.parts.timestamps)
 
     def __repr__(self) -> str:
         return f"<Aligned: {self.report}>"
@@ -119,37 +51,110 @@ class Aligned:
     @property
     def steps(self) -> Array:
         """The step of each row: shape (rows,), int64; a masked array where one has none."""
-        return finish(self._steps)
+        return finish(self.parts.steps)
 
     @property
     def timestamps(self) -> Floats:
         """The time of each row in seconds, that of its first track: shape (rows,), float64."""
-        return self._timestamps
+        return self.parts.timestamps
+
+    @property
+    def timestamps_ms(self) -> Floats:
+        """Milliseconds since the first row of the run: shape (rows,), float64."""
+        parts = self.parts
+        found: Floats = (parts.timestamps - parts.starts[parts.runs]) * 1000.0
+        return found
+
+    @property
+    def run_index(self) -> Integers:
+        """The number of each row's run: shape (rows,), int64; all 0 unless runs were joined."""
+        return self.parts.runs
+
+    @property
+    def episode_index(self) -> Integers:
+        """The number of each row's episode, from 0 in order of appearance: shape (rows,), int64.
+
+        Rows of one run that share a value of the column `episode` are an episode. Without such a
+        column one begins where a run begins, and where its step goes back. Rows that were taken
+        from others keep the numbers they had there.
+        """
+        if self._episodes is None and self._from is not None:
+            whole, rows = self._from
+            self._episodes = whole.episode_index[rows]
+        elif self._episodes is None:
+            parts = self.parts
+            self._episodes = number_episodes(parts.topics.values(), parts.steps, parts.runs)
+        return self._episodes
 
     @property
     def topics(self) -> list[str]:
         """The tracks."""
-        return list(self._topics)
+        return list(self.parts.topics)
 
     @property
     def cameras(self) -> list[str]:
         """The cameras."""
-        return list(self._cameras)
+        return list(self.parts.cameras)
 
     @property
     def columns(self) -> list[str]:
         """All columns, as `robot/position.x`."""
-        return [f"{name}.{c}" for name, topic in self._topics.items() for c in topic.columns]
+        return [f"{name}.{c}" for name, topic in self.parts.topics.items() for c in topic.columns]
 
-    def __getitem__(self, name: str) -> Any:
-        if name in self._topics:
-            return self._topics[name]
-        for topic in sorted(self._topics, key=len, reverse=True):
+    def __getitem__(self, name: Any) -> Any:
+        if isinstance(name, str):
+            topic, column = self.place(name)
+            return topic if column is None else topic[column]
+        if isinstance(name, (int, np.integer)):
+            return self.row(int(name))
+        if isinstance(name, (slice, np.ndarray, list)):
+            return self.take(name)
+        raise TypeError(f"{name!r}: give a track, a column, the number of a row, or a slice")
+
+    def place(self, name: str) -> tuple[AlignedTopic, str | None]:
+        """The track and the column that a name means; no column where it is a track's name.
+
+        Raises:
+            KeyError: there is none, or several tracks have a column of that name.
+        """
+        topics = self.parts.topics
+        if name in topics:
+            return topics[name], None
+        for topic in sorted(topics, key=len, reverse=True):
             if name.startswith(f"{topic}."):
-                return self._topics[topic][name[len(topic) + 1 :]]
-        near = difflib.get_close_matches(str(name), [*self._topics, *self.columns], n=3)
+                return topics[topic], name[len(topic) + 1 :]
+        having = [topic for topic in topics.values() if topic.optional(name).kind != "none"]
+        having = having or [topic for topic in topics.values() if name in topic]
+        if len(having) == 1:
+            return having[0], name
+        if having:
+            listed = ", ".join(f"'{topic.name}.{name}'" for topic in having)
+            raise KeyError(f"several tracks have a column {name!r}: say which of {listed}")
+        near = difflib.get_close_matches(str(name), [*topics, *self.columns], n=3)
         hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {self.topics}"
         raise KeyError(f"no track or column {name!r} among the aligned; {hint}")
+
+    def missing(self, name: str) -> Booleans:
+        """Which rows have no value in a column: shape (rows,); tells them from a recorded NaN.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        topic, column = self.place(name)
+        if column is None:
+            return ~topic.present
+        part = topic.part(column)
+        return np.zeros(len(part), np.bool_) if part.missing is None else part.missing.copy()
+
+    def load(self, names: Iterable[str]) -> None:
+        """Read columns, by the names that `place` takes, in one go for each track: it is faster."""
+        names = list(names)
+        topics = tuple(f"{topic}." for topic in self.parts.topics)
+        for topic, table in self.parts.topics.items():
+            inside = [name[len(topic) + 1 :] for name in names if name.startswith(f"{topic}.")]
+            table.load([*inside, *(name for name in names if not name.startswith(topics))])
+
+    # -- rows ------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self.row(index) for index in range(len(self)))
@@ -158,19 +163,75 @@ class Aligned:
         """One row.
 
         Returns:
-            `step`, `timestamp`, by topic a dict of its fields (without those that are missing;
-            `None` where the track has no row), and `frame`, the decoded frame or `None`; with
-            several cameras `frames` instead, these by camera.
+            `step`, `timestamp` (seconds) and `timestamp_ms` (since the run's first row), by topic a
+            dict of its fields (without those that are missing; `None` where the track has no row),
+            and `frame`, the decoded frame or `None`; with several cameras `frames` instead, these
+            by camera. `row["robot/position.x"]` is `row["robot/position"]["x"]`.
         """
         index = range(len(self))[index]
-        step = None if _missing(self._steps, index) else int(self._steps.data[index])
-        found: dict[str, Any] = {"step": step, "timestamp": float(self._timestamps[index])}
-        found |= {name: topic.row(index) for name, topic in self._topics.items()}
-        if len(self._cameras) == 1:
+        parts = self.parts
+        step = None if missing(parts.steps, index) else int(parts.steps.data[index])
+        timestamp = float(parts.timestamps[index])
+        since = (timestamp - float(parts.starts[parts.runs[index]])) * 1000.0
+        found = AlignedRow(step=step, timestamp=timestamp, timestamp_ms=since)
+        found |= {name: topic.row(index) for name, topic in parts.topics.items()}
+        if len(parts.cameras) == 1:
             found["frame"] = self.frame(index)
-        elif self._cameras:
-            found["frames"] = {name: self.frame(index, name) for name in self._cameras}
+        elif parts.cameras:
+            found["frames"] = {name: self.frame(index, name) for name in parts.cameras}
         return found
+
+    def take(self, rows: slice | NDArray[Any] | list[Any]) -> Aligned:
+        """Some of the rows, in this order.
+
+        Args:
+            rows: their numbers, a slice, or for each row whether to take it.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        numbers = np.arange(len(self), dtype=np.int64)[rows]
+        topics = {name: topic.take(numbers) for name, topic in self.parts.topics.items()}
+        frames = {camera: self.frames_of(camera, numbers) for camera in self.cameras}
+        return self.brought_to(numbers, self.timestamps[numbers], topics, frames)
+
+    def resample(
+        self,
+        hz: float = 10.0,
+        method: str = "hold",
+        *,
+        by_episode: bool | None = None,
+        clock: str | None = None,
+    ) -> Aligned:
+        """The rows that a recorder of a fixed rate would have written.
+
+        There is a row every 1/hz seconds from the first to the last timestamp of each episode.
+
+        Args:
+            hz: rows a second.
+            method: `hold`: of each track and camera the latest row at or before each tick, as it
+                is; `nearest`: the one nearest in time, the earlier of two; `linear`: numbers
+                between the row before and the one after, which makes integers to floats, and all
+                else, frames among it, as with `hold`. Columns called `episode`, `episode_step` and
+                `step` are held always.
+            by_episode: by default a grid for each episode, so that nothing is carried over from one
+                to the next (see `episode_index`); with False one grid for the whole run.
+            clock: a column of seconds to go by in place of the timestamps, such as the time of a
+                simulation, `robot/joints.time`; it must not go back within an episode.
+
+        Returns:
+            Rows whose timestamps are the ticks. A track or camera that has nothing yet is missing;
+            one that has a row less often than others is held from the row that has it. A row's step
+            is that of the row it was taken from.
+
+        Raises:
+            ValueError: an argument has no such value.
+        """
+        from ml_dash.reading.resample import resample
+
+        return resample(self, hz, method, by_episode, clock)
+
+    # -- frames ----------------------------------------------------------------------------------
 
     def frame(self, index: int, camera: str | None = None) -> Array | None:
         """Decode the frame of a row: an array (H, W[, C]), or `None` where there is none.
@@ -183,79 +244,111 @@ class Aligned:
             ValueError: the camera must be named, or no frames were aligned.
         """
         camera = self._camera(camera)
-        number = int(self._frames[camera][index])
-        return None if number < 0 else self._cameras[camera][number]
+        number = int(self.parts.frames[camera][index])
+        return None if number < 0 else self.parts.cameras[camera][number]
+
+    def frame_bytes(self, index: int, camera: str | None = None) -> bytes | None:
+        """The file of a row's frame as it was saved, `None` where there is none."""
+        camera = self._camera(camera)
+        number = int(self.parts.frames[camera][index])
+        return None if number < 0 else self.parts.cameras[camera].read_bytes(number)
 
     def frame_index(self, camera: str | None = None) -> Integers:
         """For each row the number of its frame in `run.frames(camera)`, -1 where there is none."""
-        return self._frames[self._camera(camera)]
+        return self.parts.frames[self._camera(camera)]
 
     def has_frame(self, camera: str | None = None) -> Booleans:
         """Which rows have a frame: shape (rows,), bool."""
         return self.frame_index(camera) >= 0
 
     def _camera(self, camera: str | None) -> str:
-        if camera is None and len(self._cameras) == 1:
-            return next(iter(self._cameras))
-        if camera is None or camera not in self._cameras:
-            listed = ", ".join(map(repr, self._cameras)) or "none; give frames= to run.aligned"
+        cameras = self.parts.cameras
+        if camera is None and len(cameras) == 1:
+            return next(iter(cameras))
+        if camera is None or camera not in cameras:
+            listed = ", ".join(map(repr, cameras)) or "none; give frames= to run.aligned"
             raise ValueError(f"camera is {camera!r}; there are {listed}")
         return camera
 
+    # -- for what is made of it --------------------------------------------------------------------
 
-class AlignedTopic:
-    """One track, brought to the rows of an `Aligned`.
+    def frames_of(self, camera: str, rows: Integers) -> Integers:
+        """The numbers of the frames of these rows, -1 where there is no row or no frame."""
+        return picked(self.parts.frames[camera], rows)
 
-    Attributes:
-        index: for each row the number of the track's entry, -1 where it has none.
-    """
+    def number_episodes_as(self, runs: Sequence[Integers]) -> None:
+        """Take over the numbers of the episodes of several runs, so that none is of two runs."""
+        start, numbers = 0, [np.empty(0, np.int64)]
+        for found in runs:
+            numbers.append(found + start)
+            start += int(found.max(initial=-1)) + 1
+        self._episodes = np.concatenate(numbers)
 
-    def __init__(self, table: Table, index: Integers) -> None:
-        self.index = index
-        self._table = table
-        self._parts: dict[str, Part] = {}
+    def brought_to(
+        self,
+        rows: Integers,
+        timestamps: Floats,
+        topics: Mapping[str, AlignedTopic],
+        frames: Mapping[str, Integers],
+        starts: Floats | None = None,
+    ) -> Aligned:
+        """Other rows made of these.
 
-    def __getitem__(self, column: str) -> Array:
-        return finish(self._part(column))
-
-    def __contains__(self, column: object) -> bool:
-        return column in self._table
-
-    def __repr__(self) -> str:
-        return f"<AlignedTopic {self._table.name!r}>"
-
-    @property
-    def columns(self) -> list[str]:
-        """The names of the track's columns."""
-        return self._table.columns
-
-    @property
-    def present(self) -> Booleans:
-        """Which rows the track has an entry for: shape (rows,), bool."""
-        return self.index >= 0
-
-    def to_numpy(self) -> dict[str, Array]:
-        """All columns by name."""
-        self._table.to_numpy()
-        return {name: self[name] for name in self.columns}
-
-    def row(self, index: int) -> dict[str, Any] | None:
-        """The fields of one row, `None` when the track has no entry for it."""
-        if self.index[index] < 0:
-            return None
-        if not self._parts:
-            self.to_numpy()  # all columns in one go
-        return {
-            name: part.data[index]
-            for name, part in self._parts.items()
-            if not _missing(part, index) and name not in ("step", "timestamp")
-        }
-
-    def _part(self, column: str) -> Part:
-        if column not in self._parts:
-            self._parts[column] = select(self._table.part(column), self.index)
-        return self._parts[column]
+        Args:
+            rows: of each new row the one that it has step, run and episode from.
+            timestamps: of the new rows.
+            topics: the tracks at the new rows.
+            frames: by camera the number of each new row's frame.
+            starts: of each run the time that its milliseconds count from, if that changed.
+        """
+        parts = replace(
+            self.parts,
+            topics=topics,
+            frames=frames,
+            steps=select(self.parts.steps, rows),
+            timestamps=timestamps,
+            runs=self.parts.runs[rows],
+            starts=self.parts.starts if starts is None else starts,
+        )
+        absent = [~topic.present for topic in topics.values()]
+        absent += [number < 0 for number in frames.values()]
+        counts = [int(np.count_nonzero(gone)) for gone in absent]
+        without = dict(zip(self.report.without, counts, strict=True))
+        found = Aligned(parts, replace(self.report, rows=len(rows), without=without))
+        found._from = (self, rows)  # part of an episode is still that episode
+        return found
 
 
-def _missing(part: Part, index: int) -> bool:
-    return part.missing is not None and bool(np.asarray(part.missing)[index])
+class AlignedRow(dict[str, Any]):
+    """A row as a dict. `row["robot/position.x"]` is `row["robot/position"]["x"]`."""
+
+    def __missing__(self, key: str) -> Any:
+        for topic in sorted(self, key=len, reverse=True):
+            fields = self[topic]
+            if str(key).startswith(f"{topic}.") and isinstance(fields, dict):
+                return fields[key[len(topic) + 1 :]]
+        raise KeyError(key)
+
+
+def of_one_run(
+    tables: Mapping[str, Table],
+    cameras: Mapping[str, Frames],
+    rows: Integers,
+    steps: Part,
+    timestamps: Floats,
+    report: AlignmentReport,
+) -> Aligned:
+    """Aligned rows of one run. `rows` has for each the number in each stream, or -1."""
+    parts = AlignedParts(
+        {
+            name: AlignedTopic(name, table, rows[:, i])
+            for i, (name, table) in enumerate(tables.items())
+        },
+        dict(cameras),
+        {name: rows[:, i] for i, name in enumerate(cameras, start=len(tables))},
+        steps,
+        timestamps,
+        np.zeros(len(rows), np.int64),
+        timestamps[:1] if len(timestamps) else np.zeros(1),
+    )
+    return Aligned(parts, report)

@@ -7,7 +7,7 @@ segments of its own first, as by every reader.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,11 +109,16 @@ class CheckReport:
         return found
 
 
-def check_run(folder: str | os.PathLike[str]) -> CheckReport:
+Progress = Callable[[CheckReport, int], object]
+"""Called with what was looked at so far, and how many files the index names."""
+
+
+def check_run(folder: str | os.PathLike[str], progress: Progress | None = None) -> CheckReport:
     """Check the run in a folder.
 
     Args:
         folder: the run's, as `RunView.folder` has it.
+        progress: called again and again while it goes on.
 
     Raises:
         FileNotFoundError: there is no run in it.
@@ -125,10 +130,16 @@ def check_run(folder: str | os.PathLike[str]) -> CheckReport:
     report = CheckReport(str(path), run.prefix, run.status)
     _take_recovery(run, report)
     steps = Steps(run.files)
+    total = len(run.files)
+
+    def tell() -> None:
+        if progress is not None:
+            progress(report, total)
+
     for stream in (name for room in ROOMS for name in run.source.streams(room)):
         for segment in run.source.segments(stream):
-            _check_segment(run, segment, steps, report)
-    for severity, place, message in check_files(run, report):
+            _check_segment(run, segment, steps, report, tell)
+    for severity, place, message in check_files(run, report, tell):
         report.add(severity, place, message)
     for severity, place, message in leftovers(path, run.files, running=run.status == RUNNING):
         report.add(severity, place, message)
@@ -149,7 +160,9 @@ def _take_recovery(run: RunView, report: CheckReport) -> None:
             report.add("warning", ".buffer", message)
 
 
-def _check_segment(run: RunView, segment: Segment, steps: Steps, report: CheckReport) -> None:
+def _check_segment(
+    run: RunView, segment: Segment, steps: Steps, report: CheckReport, tell: Callable[[], None]
+) -> None:
     """Read every line of a segment."""
     problems = Problems()
     report.segments += 1
@@ -161,6 +174,7 @@ def _check_segment(run: RunView, segment: Segment, steps: Steps, report: CheckRe
                 report.add("error", segment.path, message, offset)
         elif segment.stream.startswith("tracks/"):
             steps.take(block)
+        tell()
     for problem in problems:
         _add_problem(run, segment, problem, report)
     unfinished = problems.unfinished.get(segment.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,13 @@ def _missing(row: Row) -> list[str]:
     return [key for key, kind in _NEEDED.items() if type(row.get(key)) is not kind]
 
 
-def check_files(run: RunView, report: CheckReport) -> Iterator[Fault]:
-    """Compare each file of the index with its size and checksum."""
+def check_files(run: RunView, report: CheckReport, tell: Callable[[], None]) -> Iterator[Fault]:
+    """Compare each file of the index with its size and checksum; `tell` is called after each."""
     for path in run.files:
         fault, size = _fault_of(run, path)
         report.files += 1
         report.file_bytes += size
+        tell()
         if fault is not None:
             yield fault
 

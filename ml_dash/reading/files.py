@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import errno
-import os
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, BinaryIO, NamedTuple
@@ -138,13 +137,21 @@ def fold_index(blocks: Iterable[tuple[str, Block]]) -> dict[str, Entry]:
     """
     latest: dict[str, tuple[float, Entry | None]] = {}
     for writer, block in blocks:
-        for row, line in zip(block.rows, block.lines(), strict=True):
-            path, timestamp = row.get("path"), row["timestamp"]
-            if type(path) is str and (path not in latest or timestamp >= latest[path][0]):
-                saved = row.get("op") == "save" and type(row.get("data")) is str
-                if saved or row.get("op") == "delete":
-                    latest[path] = timestamp, Entry(line, writer) if saved else None
+        for path, timestamp, line in changes(block):
+            if path not in latest or timestamp >= latest[path][0]:
+                latest[path] = timestamp, None if line is None else Entry(line, writer)
     return {path: entry for path, (_, entry) in latest.items() if entry is not None}
+
+
+def changes(block: Block) -> Iterator[tuple[str, float, bytes | None]]:
+    """What a block of the index says, row by row: a path, since when, and the line of its save,
+    `None` where it was deleted. Rows that are neither, as another program may add, say nothing.
+    """
+    for row, line in zip(block.rows, block.lines(), strict=True):
+        path, op = row.get("path"), row.get("op")
+        saved = op == "save" and type(row.get("data")) is str
+        if type(path) is str and (saved or op == "delete"):
+            yield path, row["timestamp"], line if saved else None
 
 
 def matches(path: str, pattern: str) -> bool:
@@ -159,6 +166,13 @@ def is_image(row: Row) -> bool:
     return str(row["path"]).lower().endswith(IMAGES)
 
 
+_GONE = (
+    "the file was saved, but is gone from the run; refresh() the run if it was deleted just now,"
+    " else bring it back from a copy, or read the others one by one (`ml-dash check` lists those"
+    " that are missing)"
+)
+
+
 def open_data(source: Source, place: str) -> BinaryIO:
     """Open the bytes that an entry of the index says are at `place`. Follows no links of the run.
 
@@ -167,14 +181,14 @@ def open_data(source: Source, place: str) -> BinaryIO:
         OSError: a link stands in their place.
         ValueError: the place is out of the run.
     """
-    if source.folder is not None:
-        return BlobFolder(source.folder, DATA).open(place)
-    if any(part in ("", ".", "..") for part in place.split("/")):
-        raise ValueError(f"{place!r} is not a place inside the run")
     try:
+        if source.folder is not None:
+            return BlobFolder(source.folder, DATA).open(place)
+        if any(part in ("", ".", "..") for part in place.split("/")):
+            raise ValueError(f"{place!r} is not a place inside the run")
         return source.backend.open_blob(f"{DATA}/{place}")
     except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place) from None
+        raise FileNotFoundError(errno.ENOENT, _GONE, place) from None
 
 
 def _shown(entry: Entry) -> Row:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ml_dash.reading.entries import Floats, Integers, whole_numbers
 from ml_dash.reading.files import Files, is_image, open_data
+from ml_dash.reading.frame_files import FrameFiles
 from ml_dash.reading.lines import Row
 from ml_dash.reading.parts import Array, Part, finish, pack, select
 
@@ -74,7 +75,11 @@ class Frames:
             return self._taken(np.arange(len(self), dtype=np.int64)[index])
         from ml_dash import image
 
-        return image.decode(self.read_bytes(index))
+        data = self.read_bytes(index)
+        try:
+            return image.decode(data)
+        except ValueError as error:
+            raise ValueError(f"frame {self.paths[index]!r}: {error}") from None
 
     def __repr__(self) -> str:
         return f"<Frames {self.prefix!r}: {len(self)}>"
@@ -102,6 +107,12 @@ class Frames:
         """
         with open_data(self._source, self._places[index]) as file:
             return file.read()
+
+    def files(self) -> FrameFiles:
+        """The same frames in little memory, to be pickled: for the workers of a data loader."""
+        store = self._source.folder or self._source.backend
+        places = [place.encode() for place in self._places]
+        return FrameFiles([store], np.zeros(len(places), np.int64), places)
 
     def to_numpy(self) -> Array:
         """All frames decoded and stacked: shape (frames, H, W[, C]). Needs that much memory.

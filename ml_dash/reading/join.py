@@ -90,6 +90,28 @@ def alone(sides: list[Side]) -> Units:
     return _described(rows, sides)
 
 
+def plainly(sides: list[Side], by_episode: bool) -> Units | None:
+    """Join by step, or by episode and step, where none repeats in any stream; else `None`.
+
+    There is only one way to join then, and it takes a fraction of the time and memory.
+    """
+    keys = [np.concatenate([side.steps for side in sides])]
+    if by_episode:
+        keys.insert(0, np.concatenate([side.episodes for side in sides]))
+        if (keys[0] == ABSENT).any():
+            return None
+    groups = number(*keys)
+    rows = np.full((int(groups.max(initial=-1)) + 1, len(sides)), ABSENT, np.int64)
+    start = 0
+    for column, side in enumerate(sides):
+        own = groups[start : start + len(side)]
+        start += len(side)
+        if len(own) and int(np.bincount(own).max()) > 1:
+            return None
+        rows[own, column] = np.arange(len(side), dtype=np.int64)
+    return _described(rows, sides)
+
+
 def bring_together(units: Units, sides: list[Side], groups: Integers) -> tuple[Units, Integers]:
     """Bring the units of each group together.
 

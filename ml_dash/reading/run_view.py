@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from ml_dash.reading.status import RUNNING, Life, Session, fold_life
 from ml_dash.reading.stream import Stream
 
 if TYPE_CHECKING:
+    from ml_dash.export import ExportReport
     from ml_dash.reading.aligned import Aligned
     from ml_dash.reading.frames import Frames
     from ml_dash.reading.table import Table
@@ -162,8 +165,10 @@ class RunView:
         on: str = "step",
         tolerance: float | None = None,
         repeats: str | None = None,
+        rows_without_frame: str = "keep",
+        frames_without_row: str = "drop",
     ) -> Aligned:
-        """Join tracks and frames row by row.
+        """Join tracks and frames row by row, as they are now. What does not fit is logged.
 
         Args:
             topics: the tracks. With `on="timestamp"` the first is what the others are fitted to.
@@ -174,6 +179,9 @@ class RunView:
             tolerance: with `timestamp`, how old that may be, in seconds.
             repeats: `first` or `last`: keep one row of each step that repeats, of each track that
                 one. By default repeats pair in order of arrival within a session.
+            rows_without_frame: `keep` or `drop` rows for which a camera has no frame.
+            frames_without_row: `keep` or `drop` frames that belong to no row; kept, they are rows
+                in which the tracks are missing. The report counts both either way.
 
         Raises:
             AlignmentError: repeats that cannot be paired without guessing; it names the steps.
@@ -183,14 +191,67 @@ class RunView:
         from ml_dash.reading.align import align
 
         cameras = [frames] if isinstance(frames, str) else list(frames or ())
-        return align(
-            {topic: self.tracks[topic] for topic in topics},
+        found = align(
+            {topic: self.tracks[topic].fixed() for topic in topics},
             {camera: self.frames(camera) for camera in cameras},
             self.files,
             on=on,
             tolerance=tolerance,
             repeats=repeats,
+            rows_without_frame=rows_without_frame,
+            frames_without_row=frames_without_row,
         )
+        if not found.report.is_whole:
+            logging.getLogger("ml_dash").warning("aligned %s: %s", self.prefix, found.report)
+        return found
+
+    def export(
+        self,
+        format: str,
+        to: str | os.PathLike[str] | None = None,
+        *,
+        topics: str | Sequence[str] | None = None,
+        frames: str | Sequence[str] | None = None,
+        hz: float | None = None,
+        size: tuple[int, int] | None = None,
+        on: str = "step",
+        tolerance: float | None = None,
+        repeats: str | None = None,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        **options: Any,
+    ) -> ExportReport:
+        """Write the run as a dataset that other programs load.
+
+        It is written as it goes, so memory does not grow with the run, into a temporary place that
+        is renamed at the end: a dataset that is there is whole.
+
+        Args:
+            format: `npy png video parquet lerobot minari hdf5 mcap`.
+            to: the folder, or for `hdf5` and `mcap` the file, that is made; by default
+                `<prefix>_<format>` in the present folder.
+            topics: the tracks; all of them by default.
+            frames: the camera, or several; by default all, where the format is made of frames.
+            hz: bring everything to this rate: at each tick the latest of each stream.
+            size: height and width that frames are scaled to.
+            on: how rows are joined, with `tolerance` and `repeats`; see `aligned`.
+            tolerance: in seconds.
+            repeats: `first` or `last`.
+            overwrite: replace an older export.
+            progress: called with how much is done, and of how much.
+            options: of the format, such as `fps` for `video`; `ml_dash.export` lists them.
+
+        Raises:
+            FileExistsError: there is something at that place.
+            ImportError: the format's package is not installed; the text is the pip line.
+            KeyError: no such track, camera or column; it names similar ones.
+            ValueError: no such format, or the run has not what it needs; it says what to pass.
+        """
+        from ml_dash.export import export_run
+
+        joining: dict[str, Any] = {"on": on, "tolerance": tolerance, "repeats": repeats}
+        options |= {"topics": topics, "frames": frames, "hz": hz, "size": size, **joining}
+        return export_run(self, format, to, overwrite=overwrite, progress=progress, **options)
 
     def to_json(self) -> dict[str, Any]:
         """What it is, as plain JSON types."""

@@ -7,14 +7,16 @@ the order they were written. Rows are decoded as they are asked for.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import overload
 
 from ml_dash.backends import Backend
-from ml_dash.reading.lines import Block, Problems, Row, Segment, read_blocks
+from ml_dash.reading.lines import BLOCK, Block, Problems, Row, Segment, read_blocks
 from ml_dash.reading.merge import EXPLICIT, merged, project
 from ml_dash.reading.source import Source
 from ml_dash.reading.timeline import Index, Timeline
+from ml_dash.steps import as_time
 
 
 class Stream:
@@ -60,7 +62,12 @@ class Stream:
             end: leave out what is after, in seconds.
             columns: keep these fields only, beside `timestamp`; nested ones are written `a.b`, and
                 a row that has none of them gives its timestamp alone.
+
+        Raises:
+            ValueError: `start` or `end` is no number.
         """
+        start = None if start is None else as_time(start, "start")
+        end = None if end is None else as_time(end, "end")
         timeline = self.timeline()
         first = 0 if start is None else bisect_left(timeline.times, start)
         last = len(timeline) if end is None else bisect_right(timeline.times, end, hi=len(timeline))
@@ -68,7 +75,12 @@ class Stream:
         return rows if columns is None else (project(row, columns) for row in rows)
 
     def find(self, timestamp: float) -> Row | None:
-        """The latest row at or before `timestamp`, or `None` when all are later."""
+        """The latest row at or before `timestamp`, or `None` when all are later.
+
+        Raises:
+            ValueError: `timestamp` is no number.
+        """
+        timestamp = as_time(timestamp, "timestamp")
         timeline = self.timeline()
         end = bisect_right(timeline.times, timestamp, hi=len(timeline))
         if end == 0:
@@ -89,6 +101,10 @@ class Stream:
         timeline = self.timeline()
         return (timeline.times[0], timeline.times[len(timeline) - 1]) if len(timeline) else None
 
+    def ends(self) -> dict[str, int]:
+        """By segment how many of its bytes were taken in: up to its last whole line."""
+        return {index.segment.path: index.end for index in self._indexes}
+
     def timeline(self) -> Timeline:
         """Where all rows are, after taking in what the segments grew by since."""
         segments = self.segments
@@ -103,6 +119,19 @@ class Stream:
 
     def _entries(self, rows: Iterator[Row]) -> Iterator[Row]:
         return merged(rows) if self.merge else _stripped(rows)
+
+
+class FixedStream(Stream):
+    """A stream as it is now, also after its run was refreshed."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream.source, stream.name, merge=stream.merge)
+        self._fixed = stream.segments
+
+    @property
+    def segments(self) -> list[Segment]:
+        """Its segments when it was made, as long as they were."""
+        return self._fixed
 
 
 class Slice(Sequence[Row]):
@@ -126,6 +155,7 @@ class Slice(Sequence[Row]):
 
     def find(self, timestamp: float) -> Row | None:
         """The latest row at or before `timestamp`, or `None` when all are later."""
+        timestamp = as_time(timestamp, "timestamp")
         end = bisect_right(self._rows, timestamp, key=lambda row: float(row["timestamp"]))
         return self._rows[end - 1] if end else None
 
@@ -168,8 +198,50 @@ class Tail:
         self._stream = stream
         self._ends: dict[str, int] = {}
 
+    def begin(self, count: int | None, keep: Callable[[Row], bool]) -> Iterator[Row]:
+        """The rows that `keep` wants of those there are, in order of time; for once, before `poll`.
+
+        Args:
+            count: only so many, the last ones; what is long before them is not read.
+            keep: whether a row is wanted.
+        """
+        if count is None:
+            stream = Stream(self._source, self._stream, merge=False)
+            rows = stream.rows()
+            self._ends = stream.ends()
+            return filter(keep, rows)
+        found: list[Row] = []
+        for segment in self._source.segments(self._stream):
+            found += self._last_of(segment, count, keep)
+        found.sort(key=lambda row: float(row["timestamp"]))
+        return _stripped(iter(found[len(found) - min(count, len(found)) :]))
+
+    def _last_of(self, segment: Segment, count: int, keep: Callable[[Row], bool]) -> Iterable[Row]:
+        """The last rows that are wanted of a segment, whose writer wrote them in order of time."""
+        size = BLOCK
+        while True:
+            begin = self._line_behind(segment, segment.size - size)
+            rows: deque[Row] = deque(maxlen=count)
+            for block in read_blocks(self._source.backend, segment, self._source.problems, begin):
+                rows.extend(filter(keep, block.rows))
+                self._ends[segment.path] = block.offset + len(block.text)
+            if begin == 0 or (len(rows) == count and segment.path in self._ends):
+                return rows
+            size *= 4
+
+    def _line_behind(self, segment: Segment, offset: int) -> int:
+        """Where the first line begins that does not begin before `offset`."""
+        if offset <= 0:
+            return 0
+        offset -= 1  # the newline before may be the last byte that is left out
+        while data := segment.read(self._source.backend, offset, BLOCK):
+            if b"\n" in data:
+                return offset + data.index(b"\n") + 1
+            offset += len(data)
+        return segment.size
+
     def poll(self) -> list[Row]:
-        """New rows in order of time; all there are when first called."""
+        """New rows in order of time; all there are when nothing was asked for before."""
         self._source.refresh()
         rows: list[Row] = []
         for segment in self._source.segments(self._stream):

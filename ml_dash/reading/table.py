@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,12 @@ from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_en
 from ml_dash.reading.lines import Block, Row, Segment
 from ml_dash.reading.merge import EXPLICIT
 from ml_dash.reading.parts import Array, Part, finish, join, nothing, pack
-from ml_dash.reading.stream import Slice, Stream
+from ml_dash.reading.stream import FixedStream, Slice, Stream
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 FORMATS = ("json", "numpy")
 _EXPLICIT = f'"{EXPLICIT}"'.encode()
@@ -98,6 +103,49 @@ class Table:
             self._want(self.columns if columns is None else columns)
         return {name: self[name] for name in (self.columns if columns is None else columns)}
 
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
+        """Columns as a pandas DataFrame, all of them by default.
+
+        Integers and booleans that may be missing are of pandas' nullable types, lists of one shape
+        an array a cell. NaN stands for a missing float as it does for a recorded NaN.
+
+        Raises:
+            ImportError: pandas is not installed; the text is the pip line.
+            KeyError: there is no such column.
+        """
+        from ml_dash.reading.tabular import table_parts, to_pandas
+
+        frame: pandas.DataFrame = to_pandas(table_parts(self, columns))
+        return frame
+
+    def to_polars(self, columns: Sequence[str] | None = None) -> polars.DataFrame:
+        """Columns as a polars DataFrame, all of them by default.
+
+        What is missing is null, a recorded NaN stays one; lists of one shape are `Array`s.
+
+        Raises:
+            ImportError: polars is not installed; the text is the pip line.
+            KeyError: there is no such column.
+        """
+        from ml_dash.reading.tabular import table_parts, to_polars
+
+        frame: polars.DataFrame = to_polars(table_parts(self, columns))
+        return frame
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pyarrow.Table:
+        """Columns as an Arrow table, all of them by default.
+
+        What is missing is null, a recorded NaN stays one; lists of one shape are of fixed size.
+        Where the values of a column are of several kinds, which Arrow has not, they are JSON text.
+
+        Raises:
+            ImportError: pyarrow is not installed; the text is the pip line.
+            KeyError: there is no such column.
+        """
+        from ml_dash.reading.tabular import table_parts, to_arrow
+
+        return to_arrow(table_parts(self, columns))
+
     def read(
         self,
         start_timestamp: float | None = None,
@@ -137,6 +185,14 @@ class Table:
         """
         part = self.part(column)
         return np.zeros(len(part), np.bool_) if part.missing is None else part.missing.copy()
+
+    def fixed(self) -> Table:
+        """The same table, which stays as it is now. What one of the two reads, both have read."""
+        found = Table(FixedStream(self.stream), self.name)
+        found._entries = self.entries
+        found._segments = found.stream.segments
+        found._read, found._names = self._read, self._names
+        return found
 
     # -- for joining -----------------------------------------------------------------------------
 
@@ -219,7 +275,7 @@ class Table:
         segments = self.stream.segments
         if segments is not self._segments:
             self._segments = segments
-            self._read.clear()
+            self._read = {}  # not emptied: a fixed table goes on with what it has
             self._names = None
             self._entries = None
 

@@ -22,7 +22,11 @@ _WINDOW = 1 << 18
 
 
 class Index:
-    """Where the rows of one segment are."""
+    """Where the rows of one segment are.
+
+    Attributes:
+        end: how many of its bytes were taken in.
+    """
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -30,17 +34,17 @@ class Index:
         self.starts = array("q")
         self.sizes = array("I")
         self.ordered = True
-        self._end = 0
+        self.end = 0
 
     def extend(self, source: Source, segment: Segment) -> None:
         """Take in what was added to the segment since."""
         self.segment = segment
-        if segment.size <= self._end:
+        if segment.size <= self.end:
             return
         last = self.times[-1] if self.times else -math.inf
-        for block in read_blocks(source.backend, segment, source.problems, self._end):
+        for block in read_blocks(source.backend, segment, source.problems, self.end):
             starts, sizes = block.spans()
-            self._end = block.offset + len(block.text)
+            self.end = block.offset + len(block.text)
             if not sizes:
                 continue
             times = block.timestamps

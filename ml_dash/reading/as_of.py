@@ -1,0 +1,56 @@
+"""Aligning streams on timestamps: to each row of the first one the latest of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ml_dash.reading.aligned import Aligned, of_one_run
+from ml_dash.reading.entries import Floats, Integers
+from ml_dash.reading.join import ABSENT
+from ml_dash.reading.parts import join, select
+from ml_dash.reading.report import make_report
+
+if TYPE_CHECKING:
+    from ml_dash.reading.frames import Frames
+    from ml_dash.reading.table import Table
+
+
+def align_on_timestamp(
+    tables: Mapping[str, Table],
+    cameras: Mapping[str, Frames],
+    tolerance: float | None,
+    keep: bool,
+) -> Aligned:
+    """To each row of the first stream the latest of each other one."""
+    times = [table.timestamps for table in tables.values()]
+    times += [frames.timestamps for frames in cameras.values()]
+    base = times[0]
+    rows = np.stack([_as_of(base, other, tolerance) for other in times], axis=1)
+    rows[:, 0] = np.arange(len(base), dtype=np.int64)
+    all_steps = [table.step_part for table in tables.values()]
+    all_steps += [frames.facts.steps for frames in cameras.values()]
+    steps, alone = all_steps[0], 0
+    if keep and tables:
+        for column in range(len(tables), len(times)):
+            unused = np.ones(len(times[column]), np.bool_)
+            unused[rows[rows[:, column] != ABSENT, column]] = False
+            more = np.full((int(unused.sum()), len(times)), ABSENT, np.int64)
+            more[:, column] = np.flatnonzero(unused)
+            alone += len(more)
+            rows, base = np.concatenate([rows, more]), np.append(base, times[column][unused])
+            steps = join([steps, select(all_steps[column], more[:, column])])
+        order = np.argsort(base, kind="stable")
+        rows, base, steps = rows[order], base[order], select(steps, order)
+    report = make_report("timestamp", "timestamp", tables, cameras, rows, frames_alone=alone)
+    return of_one_run(tables, cameras, rows, steps, base, report)
+
+
+def _as_of(base: Floats, other: Floats, tolerance: float | None) -> Integers:
+    """For each time of `base` the last of `other` at or before it, `ABSENT` if there is none."""
+    found = np.searchsorted(other, base, side="right") - 1
+    if tolerance is not None and len(other):
+        found[base - other[np.maximum(found, 0)] > tolerance] = ABSENT
+    return found

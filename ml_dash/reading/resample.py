@@ -1,0 +1,187 @@
+"""A fixed-rate grid over aligned rows: what a recorder of that rate would have written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ml_dash.reading.entries import Booleans, Floats, Integers
+from ml_dash.reading.topic import AlignedTopic, BlendedTopic
+
+if TYPE_CHECKING:
+    from ml_dash.reading.aligned import Aligned
+
+METHODS = ("hold", "nearest", "linear")
+MOST = 100_000_000
+"""More ticks than this are a mistake: two clocks in one track, most likely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The ticks of a fixed rate, and how they lie to the rows.
+
+    Attributes:
+        times: of each tick, in seconds.
+        at: for each tick the last row at or before it, as a place in `order`.
+        order: the rows, episode after episode, each in order of time.
+        begin, last: for each tick the first and the last place of its episode.
+        row_times: of the rows, by place.
+        slack: how late a row may be and still be on its tick, in seconds.
+    """
+
+    times: Floats
+    at: Integers
+    order: Integers
+    begin: Integers
+    last: Integers
+    row_times: Floats
+    slack: float
+
+    def before(self, present: Booleans) -> Integers:
+        """For each tick the row at or before it, of those `present`; -1 where there is none."""
+        places = np.arange(len(self.order), dtype=np.int64)
+        latest = np.maximum.accumulate(np.where(present[self.order], places, -1))
+        found = latest[self.at]
+        return self._rows(np.where(found >= self.begin, found, -1))
+
+    def after(self, present: Booleans) -> Integers:
+        """For each tick the first row behind it, of those `present`; -1 where there is none."""
+        count = len(self.order)
+        places = np.arange(count, dtype=np.int64)
+        turned = np.where(present[self.order], places, count)[::-1]
+        nearest = np.append(np.minimum.accumulate(turned)[::-1], count)
+        found = nearest[self.at + 1]
+        return self._rows(np.where(found <= self.last, found, -1))
+
+    def weight(self, before: Integers, after: Integers, times: Floats) -> Floats:
+        """How far each tick is from its row before to the one after, 0 to 1; 0 without both."""
+        both = (before >= 0) & (after >= 0)
+        first, second = times[before[both]], times[after[both]]
+        found = np.zeros(len(before))
+        passed, whole = self.times[both] - first, second - first
+        # A row that is on the tick as far as its clock can tell, is the tick's own
+        found[both] = np.where(passed > self.slack, passed / whole, 0.0)
+        return np.clip(found, 0.0, 1.0)
+
+    def _rows(self, places: Integers) -> Integers:
+        return np.where(places < 0, -1, self.order[places])
+
+
+def make_grid(times: Floats, episodes: Integers, hz: float) -> Grid:
+    """The ticks from the first to the last row of each episode, `hz` of them a second.
+
+    Args:
+        times: of the rows, in seconds, ascending within each episode.
+        episodes: the number of each row's episode.
+        hz: how many ticks a second.
+
+    Raises:
+        ValueError: there would be more ticks than anybody can want.
+    """
+    order = np.argsort(episodes, kind="stable")
+    row_times, grouped = times[order], episodes[order]
+    new = np.concatenate([[True], grouped[1:] != grouped[:-1]])[: len(order)]
+    begins = np.flatnonzero(new)
+    ends = np.append(begins[1:], len(order))[: len(begins)]
+    spans = row_times[ends - 1] - row_times[begins]
+    slack = _slack(times, hz)
+    counts = np.floor((spans + slack) * hz) + 1
+    if counts.sum() > MOST:
+        raise ValueError(
+            f"hz is {hz!r}: that gives {int(counts.sum()):,} rows over {spans.max():,.0f} seconds;"
+            " do all rows have the same clock?"
+        )
+    counts = counts.astype(np.int64)
+    starts = np.cumsum(counts) - counts
+    ticks = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(starts, counts)
+    grid = np.repeat(row_times[begins], counts) + ticks / hz
+    at = np.empty(len(grid), np.int64)
+    for begin, end, start, count in zip(begins, ends, starts, counts, strict=True):
+        of = slice(start, start + count)
+        at[of] = begin + np.searchsorted(row_times[begin:end], grid[of] + slack, "right") - 1
+    first, last = np.repeat(begins, counts), np.repeat(ends - 1, counts)
+    return Grid(grid, at, order, first, last, row_times, slack)
+
+
+def resample(
+    aligned: Aligned, hz: float, method: str, by_episode: bool | None, clock: str | None
+) -> Aligned:
+    """Bring aligned rows to a fixed rate. See `Aligned.resample`."""
+    if isinstance(hz, bool) or not isinstance(hz, (int, float)) or not 0 < hz < math.inf:
+        raise ValueError(f"hz is {hz!r}; it must be a number of rows a second above 0")
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    groups = aligned.run_index if by_episode is False else aligned.episode_index
+    times = aligned.timestamps if clock is None else _seconds(aligned, clock)
+    grid = make_grid(times, groups, float(hz))
+    back = np.flatnonzero((np.diff(grid.row_times) < 0) & (np.diff(groups[grid.order]) == 0))
+    if len(back):  # timestamps never do
+        raise ValueError(
+            f"clock is {clock!r}: it goes back at {len(back):,} of {len(times):,} rows, first at"
+            f" row {grid.order[back[0] + 1]:,}; record an 'episode' with every row, or choose"
+            " another clock"
+        )
+    everywhere = np.ones(len(times), np.bool_)
+
+    def chosen(present: Booleans) -> Integers:
+        before = grid.before(present)
+        if method != "nearest":
+            return before
+        after = grid.after(present)
+        near = (after >= 0) & ((before < 0) | _is_nearer(grid, times, before, after))
+        return np.where(near, after, before)
+
+    topics: dict[str, AlignedTopic] = {}
+    for name, topic in aligned.parts.topics.items():
+        rows = chosen(topic.present)
+        if method != "linear":
+            topics[name] = topic.take(rows)
+        else:
+            after = grid.after(topic.present)
+            weight = grid.weight(rows, after, times)
+            topics[name] = BlendedTopic(topic, rows, after, weight)
+    frames = {
+        camera: aligned.frames_of(camera, chosen(aligned.has_frame(camera)))
+        for camera in aligned.cameras
+    }
+    starts = None
+    if clock is not None:
+        _, first = np.unique(aligned.run_index, return_index=True)
+        starts = aligned.parts.starts.copy()
+        starts[aligned.run_index[first]] = times[first]
+    return aligned.brought_to(chosen(everywhere), grid.times, topics, frames, starts)
+
+
+def _seconds(aligned: Aligned, clock: str) -> Floats:
+    """A column that tells the time."""
+    topic, column = aligned.place(clock)
+    part = None if column is None else topic.part(column)
+    if part is None or part.kind not in ("float", "int") or part.data.ndim != 1:
+        raise ValueError(f"clock is {clock!r}; it must be a column of seconds")
+    times = part.data.astype(np.float64)
+    unknown = ~np.isfinite(times) if part.missing is None else part.missing | ~np.isfinite(times)
+    if unknown.any():
+        raise ValueError(
+            f"clock is {clock!r}: {np.count_nonzero(unknown):,} of {len(times):,} rows have no"
+            f" time; leave them out with rows.take(~rows.missing({clock!r}))"
+        )
+    return times
+
+
+def _is_nearer(grid: Grid, times: Floats, before: Integers, after: Integers) -> Booleans:
+    """Whether the row after each tick is nearer to it than the one before; not if as near."""
+    found: Booleans = times[after] - grid.times < grid.times - times[before] - grid.slack
+    return found
+
+
+def _slack(times: Floats, hz: float) -> float:
+    """By how much a row may be late and still be on its tick, in seconds.
+
+    Timestamps are rounded to microseconds, and floats of today's epoch have steps of a quarter of
+    one; a tick is counted from one such, and compared with another.
+    """
+    size = float(np.abs(times).max(initial=0.0))
+    return max(min(2e-6, 0.1 / hz), 2 * float(np.spacing(size)))

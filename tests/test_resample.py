@@ -1,0 +1,247 @@
+"""A fixed-rate grid over aligned rows, held against a loop that a reader can check by eye."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from written import A, Written, line
+
+from ml_dash import Experiment
+from ml_dash.backends import MemoryBackend
+from ml_dash.reading import Source, Stream, concat_runs, open_run
+from ml_dash.reading.align import align
+from ml_dash.reading.table import Table
+
+
+def table(rows, name="a"):
+    """A track of (time, fields), steps counted."""
+    backend = MemoryBackend()
+    lines = [line(time, step=fields.pop("step"), explicit=True, **fields) for time, fields in rows]
+    backend.append(f"tracks/{name}/{A}.jsonl", 0, lines)
+    return Table(Stream(Source(backend), f"tracks/{name}"), name)
+
+
+def aligned(**tracks):
+    """Tracks aligned on step."""
+    return align({name: table(rows, name) for name, rows in tracks.items()}, {}, files=())
+
+
+def track(times, **columns):
+    """Rows of one track at these times, with a step each."""
+    return [
+        (float(time), {"step": step, **{name: values[step] for name, values in columns.items()}})
+        for step, time in enumerate(times)
+    ]
+
+
+# -- the grid ------------------------------------------------------------------------------------
+
+
+def test_there_is_a_row_every_tenth_of_a_second_from_the_first_to_the_last():
+    """Timestamps are the ticks; each row is the latest one at or before its tick."""
+    rows = aligned(a=track([0, 0.04, 0.25, 0.3], x=[0, 1, 2, 3])).resample(hz=10)
+    np.testing.assert_allclose(rows.timestamps, [0, 0.1, 0.2, 0.3])
+    np.testing.assert_allclose(rows.timestamps_ms, [0, 100, 200, 300])
+    assert rows["a.x"].tolist() == [0, 1, 1, 3]
+    assert rows.steps.tolist() == [0, 1, 1, 3]
+    assert rows.report.rows == len(rows) == 4
+
+
+@pytest.mark.parametrize("start", [0.0, 0.1, 1763687000.123456, 1795240000.0])
+@pytest.mark.parametrize("hz", [3, 10, 30, 50.0, 1000])
+def test_rows_that_are_on_the_grid_already_stay_as_they_are(start, hz):
+    """Rounding of the clock never makes a tick see the row before its own."""
+    times = [round(start + number / hz, 6) for number in range(200)]
+    rows = aligned(a=track(times, x=list(range(200))))
+    for method in ("hold", "nearest", "linear"):
+        assert rows.resample(hz, method)["a.x"].tolist() == list(range(200)), method
+
+
+def test_one_row_gives_one_row():
+    """A run of one moment is one tick long, an empty one none."""
+    rows = aligned(a=track([5], x=[1]))
+    assert rows.resample(10)["a.x"].tolist() == [1]
+    nothing = rows.take([])
+    assert len(nothing.resample(10)) == 0
+
+
+times_of = st.lists(st.integers(0, 400), min_size=1, max_size=25, unique=True).map(sorted)
+
+
+@given(
+    times=times_of,
+    present=st.lists(st.booleans(), min_size=25, max_size=25),
+    breaks=st.lists(st.integers(1, 24), max_size=3),
+    hz=st.sampled_from([5, 10, 25]),
+    method=st.sampled_from(["hold", "nearest", "linear"]),
+)
+def test_each_tick_has_what_the_method_says(times, present, breaks, hz, method):
+    """Hold, nearest and linear, for a track that is always there and one that is not."""
+    times = [time / 100 for time in times]
+    episodes = [sum(row >= edge for edge in breaks) for row in range(len(times))]
+    values = [float(row * row) for row in range(len(times))]
+    first = track(times, x=values, episode=episodes, note=[f"n{row}" for row in range(len(times))])
+    second = [
+        (time, {"step": step, "episode": episodes[step], "u": values[step]})
+        for step, time in enumerate(times)
+        if present[step]
+    ]
+    found = aligned(a=first, b=second or [(times[0], {"step": 0, "episode": 0, "u": values[0]})])
+    if not second:
+        present = [True] + [False] * 24
+    grid = found.resample(hz, method)
+    expected = list(ticks(times, episodes, hz))
+    np.testing.assert_allclose(grid.timestamps, [tick for tick, _ in expected])
+    for row, (tick, members) in enumerate(expected):
+        x = value_at(tick, [(times[m], values[m]) for m in members], method)
+        u = value_at(tick, [(times[m], values[m]) for m in members if present[m]], method)
+        np.testing.assert_allclose(grid["a.x"][row], x)
+        np.testing.assert_allclose(grid["b.u"][row], u)
+        assert grid["a.episode"][row] == episodes[members[0]]
+        held = "hold" if method == "linear" else method
+        note = value_at(tick, [(times[m], m) for m in members], held)
+        assert grid["a.note"][row] == f"n{note}"
+
+
+def ticks(times, episodes, hz):
+    """Each tick with the rows of its episode."""
+    for episode in sorted(set(episodes)):
+        members = [row for row, other in enumerate(episodes) if other == episode]
+        span = times[members[-1]] - times[members[0]]
+        for number in range(math.floor(span * hz + 1e-6) + 1):
+            yield times[members[0]] + number / hz, members
+
+
+def value_at(tick, points, method):
+    """The value of a track at a tick from its (time, value) pairs."""
+    before = [point for point in points if point[0] <= tick + 1e-6]
+    after = [point for point in points if point[0] > tick + 1e-6]
+    if method == "nearest" and points:
+        return min(points, key=lambda point: (round(abs(point[0] - tick), 6), point[0]))[1]
+    if not before:
+        return math.nan
+    if method == "linear" and after:
+        (early, low), (late, high) = before[-1], after[0]
+        weight = max(tick - early, 0) / (late - early) if tick - early > 1e-6 else 0
+        return low + weight * (high - low)
+    return before[-1][1]
+
+
+# -- what is held, what is interpolated --------------------------------------------------------
+
+
+def test_linear_interpolates_numbers_and_holds_all_else():
+    """Floats, integers and arrays lie between; text, booleans and counters do not."""
+    rows = aligned(
+        a=track(
+            [0, 1],
+            x=[0.0, 1.0],
+            n=[0, 10],
+            q=[[0.0, 4.0], [2.0, 0.0]],
+            word=["a", "b"],
+            flag=[False, True],
+            episode_step=[3, 4],
+        )
+    )
+    grid = rows.resample(2, "linear")
+    assert grid["a.x"].tolist() == [0, 0.5, 1]
+    assert grid["a.n"].tolist() == [0, 5, 10]
+    assert grid["a.q"].tolist() == [[0, 4], [1, 2], [2, 0]]
+    assert grid["a.word"].tolist() == ["a", "a", "b"]
+    assert grid["a.flag"].tolist() == [False, False, True]
+    assert grid["a.episode_step"].tolist() == [3, 3, 4]
+
+
+def test_a_missing_number_is_not_made_up():
+    """Where the row before has no value there is none; where only the next has none, it is held."""
+    rows = aligned(
+        a=[(0.0, {"step": 0, "x": 1.0}), (1.0, {"step": 1}), (2.0, {"step": 2, "x": 3.0})]
+    )
+    np.testing.assert_array_equal(rows.resample(2, "linear")["a.x"], [1, 1, np.nan, np.nan, 3])
+    rows = aligned(a=[(0.0, {"step": 0, "x": math.inf}), (1.0, {"step": 1, "x": math.inf})])
+    assert rows.resample(1, "linear")["a.x"].tolist() == [math.inf, math.inf]
+
+
+def test_nothing_is_carried_over_into_the_next_episode():
+    """Each episode has a grid of its own, from its first row to its last."""
+    rows = aligned(a=track([0, 0.1, 5.03, 5.13], x=[0.0, 1.0, 2.0, 3.0], episode=[0, 0, 1, 1]))
+    grid = rows.resample(20, "linear")
+    np.testing.assert_allclose(grid.timestamps, [0, 0.05, 0.1, 5.03, 5.08, 5.13])
+    np.testing.assert_allclose(grid["a.x"], [0, 0.5, 1, 2, 2.5, 3])
+    assert grid.episode_index.tolist() == [0, 0, 0, 1, 1, 1]
+    assert len(rows.resample(20, by_episode=False)) == 103
+
+
+def test_a_column_can_be_the_clock():
+    """Simulated time, whatever the wall clock said; each episode's begins anew."""
+    rows = aligned(
+        a=track(
+            [0, 0.001, 0.002, 0.003, 9], time=[0.0, 0.5, 1.0, 0.0, 0.5], episode=[0, 0, 0, 1, 1]
+        )
+    )
+    grid = rows.resample(4, "linear", clock="a.time")
+    np.testing.assert_allclose(grid["a.time"], [0, 0.25, 0.5, 0.75, 1, 0, 0.25, 0.5])
+    np.testing.assert_allclose(grid.timestamps_ms, [0, 250, 500, 750, 1000, 0, 250, 500])
+    assert grid.episode_index.tolist() == [0] * 5 + [1] * 3
+    with pytest.raises(ValueError, match=r"clock is 'time': it goes back at 1 of 5 rows.*row 3"):
+        rows.resample(4, clock="time", by_episode=False)
+    with pytest.raises(ValueError, match="clock is 'a'; it must be a column of seconds"):
+        rows.resample(4, clock="a")
+    holes = aligned(a=[(0.0, {"step": 0, "time": 0.0}), (1.0, {"step": 1})])
+    with pytest.raises(ValueError, match="1 of 2 rows have no time; leave them out"):
+        holes.resample(4, clock="a.time")
+
+
+def test_arguments_that_make_no_sense_are_refused():
+    """Each message names the argument, and a grid that no memory holds is not begun."""
+    rows = aligned(a=track([0, 1e9], x=[0, 1]))
+    for hz in (0, -1, math.nan, math.inf, True, "10"):
+        with pytest.raises(ValueError, match="hz is"):
+            rows.resample(hz)
+    with pytest.raises(ValueError, match=r"method is 'cubic'; it must be one of hold"):
+        rows.resample(10, "cubic")
+    with pytest.raises(ValueError, match=r"hz is 1000.*do all rows have the same clock"):
+        rows.resample(1000)
+
+
+# -- frames, runs ----------------------------------------------------------------------------------
+
+
+def test_frames_are_held_from_the_row_that_has_one(tmp_path):
+    """A camera slower than its rows shows its latest frame; nearest shows the nearest."""
+    run = Written(tmp_path / "run").start(0.5)
+    for step in range(5):
+        run.put("tracks/a", line(1.0 + step / 10, step=step, x=step))
+    for step in (1, 4):
+        run.frame(f"cam/{step}.png", at=1.0 + step / 10, step=step, shade=step)
+    rows = open_run(run.folder).aligned("a", frames="cam")
+    shades = [None if f is None else int(f[0, 0]) for f in map(rows.resample(20).frame, range(9))]
+    assert shades == [None, None, 1, 1, 1, 1, 1, 1, 4]
+    nearest = rows.resample(10, "nearest")
+    assert [int(nearest.frame(row)[0, 0]) for row in range(5)] == [1, 1, 1, 4, 4]
+
+
+def test_runs_that_were_joined_are_each_brought_to_the_grid(tmp_path):
+    """No tick lies between two runs, and each counts its milliseconds from its own start."""
+    for name, start in (("one", 10.0), ("two", 99.0)):
+        run = Written(tmp_path / name).start(1.0)
+        for step in range(3):
+            run.put("tracks/a", line(start + step / 10, step=step, x=float(step)))
+    rows = concat_runs([tmp_path / "one", tmp_path / "two"]).aligned("a")
+    for whole in (rows.resample(20, "linear"), rows.resample(20, "linear").take(slice(None))):
+        assert whole["a.x"].tolist() == pytest.approx([0, 0.5, 1, 1.5, 2] * 2)
+        assert whole.run_index.tolist() == [0] * 5 + [1] * 5
+        np.testing.assert_allclose(whole.timestamps_ms, [0, 50, 100, 150, 200] * 2, atol=1e-6)
+
+
+def test_a_recording_comes_back_as_a_recorder_of_that_rate_would_have_written_it(tmp_path):
+    """Every tenth row of one recorded a hundred times a second is what ten a second would see."""
+    with Experiment("fast", dash_root=tmp_path, echo=False).run as experiment:
+        arm = experiment.track("arm")
+        for step in range(101):
+            arm.append({"step": step, "x": step / 100, "q": [step, 1]}, timestamp=50 + step / 100)
+    rows = open_run("fast", tmp_path).aligned("arm").resample(hz=10)
+    assert rows.steps.tolist() == list(range(0, 101, 10))
+    np.testing.assert_array_equal(rows["arm.q"], [[step, 1] for step in range(0, 101, 10)])
