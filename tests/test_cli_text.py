@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash.cli.check import ticking
+from ml_dash.cli.check import Far, ticking
 from ml_dash.cli.json_text import json_text
 from ml_dash.cli.quantities import count, duration, moment, moments, rate, size
 from ml_dash.cli.screen import Screen
 from ml_dash.cli.table import Column, lines
 from ml_dash.cli.text import cut, pad, printable, printable_lines, width
+from ml_dash.reading.check import CheckReport
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates among them
 
@@ -216,13 +217,26 @@ def test_progress_is_for_terminals_and_leaves_no_trace() -> None:
 
 
 def test_a_long_check_shows_that_it_goes_on() -> None:
-    """Whoever watches a check of a big run sees the seconds pass."""
+    """Whoever watches a check of a big run sees the seconds pass, and what was looked at."""
     terminal = Terminal()
     screen = Screen(io.StringIO(), terminal)
-    with ticking(screen, "p/one"):
-        deadline = time.monotonic() + 20
-        while not terminal.getvalue() and time.monotonic() < deadline:
-            time.sleep(0.01)
+    far = Far()
+    report = CheckReport("/f", "p/one", "COMPLETED", rows=12_000, files=34)
+    with ticking(screen, "p/one", far):
+        for shown in ("\r\x1b[Kchecking p/one: 0.", "s, 12,000 rows, 34 of 5,678 files"):
+            deadline = time.monotonic() + 20
+            while shown not in terminal.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            far.take(report, 5678)
     screen.close()
     assert terminal.getvalue().startswith("\r\x1b[Kchecking p/one: 0.")
+    assert "s, 12,000 rows, 34 of 5,678 files" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_check_for_a_script_shows_no_progress() -> None:
+    """With `--json` not even a terminal is told how far it is."""
+    terminal = Terminal()
+    with ticking(Screen(io.StringIO(), terminal), "p/one", Far(), quiet=True):
+        time.sleep(0.6)
+    assert terminal.getvalue() == ""

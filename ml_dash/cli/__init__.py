@@ -1,4 +1,4 @@
-"""The command line: `ml-dash list`, `show`, `logs`, `check`.
+"""The command line: `ml-dash list`, `show`, `logs`, `check`, `export`, `plot`, `frames`, `video`.
 
 Exit codes: 0 done; 1 done, and something is wrong (`check`); 2 it could not be done; 130 Ctrl-C.
 Results go to stdout, everything else to stderr.
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 from ml_dash import __version__
 from ml_dash.cli.check import CHECK
 from ml_dash.cli.command import BROKEN_PIPE, FAILED, INTERRUPTED, Command, CommandError
+from ml_dash.cli.export import EXPORT
 from ml_dash.cli.logs import LOGS
+from ml_dash.cli.pictures import FRAMES, PLOT, VIDEO
 from ml_dash.cli.runs import LIST, SHOW
 from ml_dash.cli.screen import Screen
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-COMMANDS: tuple[Command, ...] = (LIST, SHOW, LOGS, CHECK)
+COMMANDS: tuple[Command, ...] = (LIST, SHOW, LOGS, CHECK, EXPORT, PLOT, FRAMES, VIDEO)
 """All commands in the order of the help. The documentation is held against it."""
 
 __all__ = ["COMMANDS", "main", "make_parser"]
@@ -61,7 +63,7 @@ def make_parser() -> ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="ml-dash",
-        description="Look at recorded runs: list them, show one, read its logs, check it.",
+        description="Look at recorded runs: list them, show one, check it, make a dataset of it.",
         epilog="`ml-dash COMMAND --help` tells more about each, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"ml-dash {__version__}")

@@ -38,8 +38,9 @@ def _run(options: Namespace, screen: Screen) -> int:
     view = find_target(options)
     folder = view.folder
     assert folder is not None  # whatever the command line names is a folder
-    with ticking(screen, options.target):  # `view.prefix` may look into it, which drains
-        report = check_run(folder)
+    far = Far()
+    with ticking(screen, options.target, far, quiet=options.json):  # `view.prefix` might drain it
+        report = check_run(folder, far.take)
     if options.json:
         from ml_dash.cli.json_text import json_text
 
@@ -49,10 +50,21 @@ def _run(options: Namespace, screen: Screen) -> int:
     return DONE if report.ok else WRONG
 
 
+class Far:
+    """How far a check has come."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def take(self, report: CheckReport, files: int) -> None:
+        """Take note of it; `check_run` calls this."""
+        self.text = f", {count(report.rows, 'row')}, {count(report.files)} of {count(files)} files"
+
+
 @contextmanager
-def ticking(screen: Screen, prefix: str) -> Iterator[None]:
-    """Show that it goes on, for as long as it takes."""
-    if not screen.watched:
+def ticking(screen: Screen, prefix: str, far: Far, *, quiet: bool = False) -> Iterator[None]:
+    """Show that it goes on, for as long as it takes; a file of many gigabytes takes long."""
+    if quiet or not screen.watched:
         yield
         return
     done = threading.Event()
@@ -60,7 +72,7 @@ def ticking(screen: Screen, prefix: str) -> Iterator[None]:
 
     def tick() -> None:
         while not done.wait(0.5):
-            screen.progress(f"checking {prefix}: {duration(time.monotonic() - begun)}")
+            screen.progress(f"checking {prefix}: {duration(time.monotonic() - begun)}{far.text}")
 
     thread = threading.Thread(target=tick, name="ml-dash-check", daemon=True)
     thread.start()

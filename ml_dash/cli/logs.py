@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from ml_dash.cli.screen import Screen
 from ml_dash.cli.target import open_target
 
 if TYPE_CHECKING:
-    from ml_dash.reading import RunView
+    from ml_dash.reading import RunView, Tail
 
 POLL = 0.25
 """Seconds between two looks at a run that is followed."""
@@ -42,32 +41,35 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace, screen: Screen) -> int:
     from ml_dash.cli.messages import json_line, text_lines
+    from ml_dash.reading import Tail
 
     view = open_target(options, screen)
     show = partial(json_line if options.json else text_lines, screen)
-    if not options.follow:
-        for row in _last(view.logs.rows(options.level), options.n):
+    tail = Tail(view.source.backend, "logs")
+    if options.follow:
+        _follow(view, tail, options, screen, show)
+    else:
+        for row in tail.begin(options.n, _wanted(options.level)):
             show(row)
-        return DONE
-    _follow(view, options, screen, show)
     return DONE
 
 
-def _follow(view: RunView, options: Namespace, screen: Screen, show: Callable[[Row], None]) -> None:
+def _follow(
+    view: RunView, tail: Tail, options: Namespace, screen: Screen, show: Callable[[Row], None]
+) -> None:
     """Show what there is and then what comes, from all writers, until the run has ended."""
-    from ml_dash.reading import Tail
     from ml_dash.reading.status import RUNNING
 
-    tail = Tail(view.source.backend, "logs")
-    limit = options.n
+    wanted = _wanted(options.level)
+    read: Callable[[], Iterable[Row]] = partial(tail.begin, options.n, wanted)
     waited = 0.0
     while True:
         # Asked before the rows are read: what was written before the end is then among them.
         ended = view.status != RUNNING
         over = ended and (waited > _PATIENCE or not _is_written(view))
-        for row in _last(_at_least(tail.poll(), options.level), limit):
+        for row in filter(wanted, read()):
             show(row)
-        limit = None
+        read = tail.poll
         screen.flush()
         if over:
             break
@@ -88,18 +90,13 @@ def _is_written(view: RunView) -> bool:
     return view.folder is not None and bool(rings(view.folder))
 
 
-def _at_least(rows: Iterable[Row], level: str | None) -> Iterable[Row]:
+def _wanted(level: str | None) -> Callable[[Row], bool]:
+    """Whether a message is of at least a level."""
     from ml_dash.reading.logs import LEVELS, severity
 
-    if level is None:
-        return rows
     # What another program wrote with a level of its own is not to be missed.
-    lower = LEVELS[: severity(level)]
-    return (row for row in rows if row.get("level") not in lower)
-
-
-def _last(rows: Iterable[Row], limit: int | None) -> Iterable[Row]:
-    return rows if limit is None else deque(rows, maxlen=limit)
+    lower = LEVELS[: severity(level)] if level is not None else ()
+    return lambda row: row.get("level") not in lower
 
 
 def _level(text: str) -> str:

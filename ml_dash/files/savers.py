@@ -12,14 +12,15 @@ from ml_dash import lazy
 from ml_dash.backends.blobs import Bytes
 from ml_dash.files import serializers
 from ml_dash.files.arguments import as_details, as_text, check_source
-from ml_dash.files.place import Metadata, Place
+from ml_dash.files.movies import Movies
+from ml_dash.files.place import Metadata
 from ml_dash.files.serializers import PathLike, suffix_of
 from ml_dash.files.shelves import Draft
 from ml_dash.files.spool import HELD
 from ml_dash.values import kind_name
 
 
-class Savers(Place):
+class Savers(Movies):
     """Turns values into files of a run. `Files` is the one to use.
 
     Every `save…` returns the file's metadata (`id`, `path`, `size`, `sha256`, …) when it is on
@@ -187,7 +188,7 @@ class Savers(Place):
             shot = image.snapshot(array, layout=layout, format=kind, size=size, where=where)
         saving.facts |= {"width": shot.width, "height": shot.height, "channels": shot.channels}
 
-        def encode(draft: Draft) -> None:
+        def encode() -> bytes:
             pixels, nonfinite = image.pixels(shot)
             if nonfinite:
                 self._store.buffer.warn_once(
@@ -195,10 +196,10 @@ class Savers(Place):
                     f"{where}: {nonfinite:,} values are NaN or infinite and became 0; further"
                     " images with such values are not mentioned",
                 )
-            draft.write(image.encode(pixels, kind, quality=quality, optimize=optimize))
+            data: bytes = image.encode(pixels, kind, quality=quality, optimize=optimize)
+            return data
 
-        saving.fill = encode
-        return self._store.queue(saving, shot.nbytes)
+        return self._store.queue(saving, shot.nbytes, encode)
 
     def save_text(
         self,
@@ -286,7 +287,8 @@ class Savers(Place):
             ImportError: torch is not installed.
         """
         saving = self._saving(to, step, timestamp)
-        return self._store.spool(saving, lambda sink: serializers.write_torch(model, sink))
+        where = f"save_torch {saving.path!r}"
+        return self._store.spool(saving, lambda sink: serializers.write_torch(model, sink, where))
 
     def save_pkl(
         self,
@@ -299,10 +301,13 @@ class Savers(Place):
         """Save any Python object that `pickle` takes, serialised here and now.
 
         Raises:
-            Exception: what the object's pickling raises.
+            TypeError: something in it cannot be pickled; the message says what and what to do.
         """
         saving = self._saving(to, step, timestamp)
-        return self._store.spool(saving, lambda sink: serializers.write_pickle(content, sink))
+        where = f"save_pkl {saving.path!r}"
+        return self._store.spool(
+            saving, lambda sink: serializers.write_pickle(content, sink, where)
+        )
 
     def save_fig(
         self,

@@ -1,0 +1,140 @@
+"""What is exported: as much of a recorded run as the formats need to know.
+
+`ml_dash.reading.RunView` is such a recording. These are protocols, so that any other source of
+rows and frames can be exported, too, and so that exporting stands below reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Row = Mapping[str, Any]
+
+
+class Series(Protocol):
+    """A track: rows in order of time, each with `timestamp` and, where it is known, `step`."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows, decoded as they are asked for."""
+        ...
+
+
+class Images(Protocol):
+    """A camera: frames in order of time."""
+
+    paths: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Decode one: (H, W), (H, W, 3) or (H, W, 4), uint8 or uint16."""
+        ...
+
+    @property
+    def steps(self) -> Array:
+        """The step of each frame; masked where one has none."""
+        ...
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """The time of each frame in seconds, ascending."""
+        ...
+
+    def read_bytes(self, index: int) -> bytes:
+        """The file of one frame as it was saved."""
+        ...
+
+
+class Placed(Protocol):
+    """One track, brought to aligned rows."""
+
+    index: NDArray[np.int64]
+
+    def row(self, index: int) -> dict[str, Any] | None:
+        """The fields of one aligned row, by dotted name."""
+        ...
+
+
+class Together(Protocol):
+    """Aligned rows of several tracks and cameras."""
+
+    report: Any
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, name: str, /) -> Any:
+        """One of the tracks: `Placed`."""
+        ...
+
+    @property
+    def steps(self) -> Array:
+        """The step of each row; masked where one has none."""
+        ...
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """The time of each row in seconds."""
+        ...
+
+    def frame_index(self, camera: str | None = None) -> NDArray[np.int64]:
+        """For each row the number of its frame, -1 where there is none."""
+        ...
+
+    def resample(self, hz: float) -> Any:
+        """The same on a grid of fixed rate: `Together`."""
+        ...
+
+
+class Recording(Protocol):
+    """A run."""
+
+    @property
+    def prefix(self) -> str:
+        """Its key."""
+        ...
+
+    @property
+    def tracks(self) -> Mapping[str, Any]:
+        """Its tracks by topic: `Series` each."""
+        ...
+
+    @property
+    def cameras(self) -> list[str]:
+        """The folders that hold frames."""
+        ...
+
+    @property
+    def files(self) -> Any:
+        """Its files: `exists` and `read_json` by path."""
+        ...
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Its parameters, nested."""
+        ...
+
+    def frames(self, prefix: str) -> Any:
+        """The frames of one camera: `Images`."""
+        ...
+
+    def aligned(
+        self,
+        *topics: str,
+        frames: str | Sequence[str] | None = None,
+        on: str = "step",
+        tolerance: float | None = None,
+        repeats: str | None = None,
+    ) -> Any:
+        """Join tracks and frames row by row: `Together`."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is: `id`, `status`, `description`, `tags`, `metadata`, …."""
+        ...
