@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ml_dash.errors import AlignmentError, ClosedError, NotStartedError
     from ml_dash.experiment import Experiment, ml_dash_experiment
     from ml_dash.moment import Moment
-    from ml_dash.reading import list_runs, open_run
+    from ml_dash.reading import concat_runs, list_runs, open_run
     from ml_dash.recorder import Recorder
+    from ml_dash.session import Session, load_session
 
 __version__ = "1.0.0a1"
 
@@ -38,7 +39,10 @@ _PLACES = {
     "Moment": "moment",
     "NotStartedError": "errors",
     "Recorder": "recorder",
+    "Session": "session",
+    "concat_runs": "reading",
     "list_runs": "reading",
+    "load_session": "session",
     "ml_dash_experiment": "experiment",
     "open_run": "reading",
 }
@@ -53,8 +57,11 @@ __all__ = [
     "Moment",
     "NotStartedError",
     "Recorder",
+    "Session",
     "__version__",
+    "concat_runs",
     "list_runs",
+    "load_session",
     "ml_dash_experiment",
     "open_run",
 ]

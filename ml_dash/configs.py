@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import PurePath
 from typing import Any
 
-from ml_dash.values import MAX_DEPTH, jsonable, kind_name
+from ml_dash.values import MAX_DEPTH, jsonable, kind_name, too_deep
 
 _VALUES = (str, bytes, bytearray, memoryview, bool, int, float, complex, enum.Enum, PurePath)
 _SPOKEN = ("torch.device", "torch.dtype", "numpy.dtype")
@@ -36,7 +37,7 @@ def plain(value: Any, key: str = "", depth: int = 0) -> Any:
         ValueError: an object holds itself, or a name is empty or given twice.
     """
     if depth > MAX_DEPTH:
-        raise ValueError(f"params: {key[:200]!r} nests too deeply; does it hold itself?")
+        raise too_deep(f"params: {re.split(r'[.[]', key)[0]!r}")
     named = entries(value)
     if named is not None:
         return {

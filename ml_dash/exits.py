@@ -6,9 +6,13 @@
 | an unhandled exception | they are failed, with the exception's text |
 | Ctrl-C | they are cancelled; a second one ends the waiting |
 | SIGTERM | they are cancelled and written; then the signal takes its course |
+| SIGTERM, to a daemon of multiprocessing | they are completed: its parent ends it so as a rule |
 | SIGKILL, a crash | nothing can be done, and need not: rows are in the ring file |
 
 A SIGTERM handler of the program's own is left alone, as is any handler not on the main thread.
+
+With what code `sys.exit` ends the process is told to nobody: when `atexit` calls, the exception is
+gone, and only a `with` block has seen it. So a run that nobody ended is completed by any of them.
 """
 
 from __future__ import annotations
@@ -32,12 +36,16 @@ class Ending(Protocol):
     def end(self, status: str, error: str | None = None) -> None:
         """Write everything and close."""
 
+    def leave(self) -> None:
+        """Say what finishes it, because nobody waits for that any longer."""
+
     def after_fork(self) -> None:
         """Let go of locks that threads of the parent may hold."""
 
 
 _OURS = str(Path(__file__).parent)
 # Modules that call the user's code, or wait without a lock: they are on the stack for long.
+_ENDS_RUNS = str(Path(__file__).parent / "run.py")
 _LOCKLESS = ("run.py", "experiment.py", "recorder.py", "auto_start.py", "exits.py")
 
 _open: list[Ending] = []
@@ -88,13 +96,25 @@ def say(text: str) -> None:
 
 
 def end_all(status: str, error: str | None = None) -> None:
-    """End every open run, the last one started first."""
+    """End every open run, the last one started first.
+
+    Raises:
+        KeyboardInterrupt: a Ctrl-C ended the waiting, for all of them.
+    """
+    interrupt: KeyboardInterrupt | None = None
     for run in list(reversed(_open)):
         try:
-            run.end(status, error)
+            if interrupt is None:
+                run.end(status, error)
+            else:
+                run.leave()
+        except KeyboardInterrupt as another:
+            interrupt = another  # the run has said what finishes it
         except Exception as defect:  # noqa: BLE001 - the others must be ended all the same
             print(f"ml-dash: a run could not be ended: {describe(defect)}", file=sys.stderr)
         unwatch(run)
+    if interrupt is not None:
+        raise interrupt
 
 
 def reset_after_fork() -> None:
@@ -119,7 +139,7 @@ def _at_exit() -> None:
     try:
         end_all(*_verdict)
     except KeyboardInterrupt:
-        pass  # the run has said what finishes it
+        pass  # the runs have said what finishes them
     if _verdict[0] == "CANCELLED":
         _exit_as_interrupted()
 
@@ -176,8 +196,11 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
 
 
 def _may_hold_a_lock(frame: FrameType | None) -> bool:
+    """Whether the main thread is at work for us: it holds a lock, or is ending a run."""
     while frame is not None:
         name = frame.f_code.co_filename
+        if name == _ENDS_RUNS and frame.f_code.co_name == "_end":
+            return True
         if name.startswith(_OURS) and not name.endswith(_LOCKLESS):
             return True
         frame = frame.f_back
@@ -192,10 +215,16 @@ def _send_again(process: int) -> None:
 
 def _terminate() -> None:
     try:
-        end_all("CANCELLED")
+        end_all("COMPLETED" if _is_daemon() else "CANCELLED")
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_daemon() -> bool:
+    """Whether this is a daemon of multiprocessing, which its parent ends by SIGTERM as a rule."""
+    module = sys.modules.get("multiprocessing.process")
+    return module is not None and bool(module.current_process().daemon)
 
 
 def _multiprocessing_parent() -> object:

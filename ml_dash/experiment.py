@@ -45,8 +45,10 @@ class Experiment:
     Making one touches neither disk nor network; `run` starts it.
 
     Args:
-        prefix: its key, such as `project/name`. Starting a prefix that exists continues its run.
-            By default the script's name, the time and four random characters.
+        prefix: its key, such as `project/name`. Starting a prefix that exists continues its run:
+            rows are added, parameters and the details below are replaced where they are given
+            again, each as a whole, and stay where they are not. By default the script's name, the
+            time and four random characters.
         project: joined in front of the prefix.
         description: what a reader should know.
         tags: labels to find it by.
@@ -165,9 +167,14 @@ class Experiment:
         return buffer.flush(timeout, fsync) if buffer else self.run.last_report
 
     def add_tags(self, *tags: str) -> None:
-        """Add tags to the running run."""
-        self._buffer("add_tags")
-        together = _texts([*self.tags, *tags], "tags")
+        """Add tags to the running run, beside those that it has from whichever session."""
+        from ml_dash.reading import read_rows
+        from ml_dash.reading.status import fold_life
+
+        buffer = self._buffer("add_tags")
+        buffer.show_rows(1.0)
+        stored = fold_life(read_rows(buffer.backend, "run")).details.get("tags", ())
+        together = _texts([*self.tags, *map(str, stored), *tags], "tags")
         self.run.update(tags=together)
         self.tags = together
 

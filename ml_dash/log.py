@@ -18,7 +18,7 @@ from ml_dash import rows
 from ml_dash.clock import now
 from ml_dash.moment import BLOCKS, in_block
 from ml_dash.steps import as_step
-from ml_dash.values import OPTIONS
+from ml_dash.values import OPTIONS, jsonable
 
 if TYPE_CHECKING:
     from ml_dash.buffer import Buffer
@@ -219,6 +219,8 @@ def _encode(level: str, message: str, fields: Mapping[str, Any]) -> bytes:
             return line
     except TypeError:
         pass
+    if fields:
+        row["fields"] = jsonable(fields, "log")  # which speaks of the keys that the user wrote
     head = {"timestamp": row.pop("timestamp")}
     return rows.encode_row(row, head=head, where="log")
 

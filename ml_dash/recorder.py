@@ -39,6 +39,7 @@ from ml_dash.values import kind_name
 
 WHERE = "recorder"
 FORMATS = ("jpg", "jpeg", "png")
+_LONGEST_NAME = f"frame_{'x' * 44}.jpeg"  # of a repeat, in a run that is continued
 
 Frame = Any  # an array, or a callable that makes one
 
@@ -98,6 +99,7 @@ class Recorder:
         if size is not None:
             self._options["size"] = size
         self._strict = strict
+        self._cameras: dict[str, Files] = {}  # those whose names were found good
         self._next_step = 0
         self._check_options()
 
@@ -137,7 +139,7 @@ class Recorder:
                 return moment.step
         due = _mapping(frames, "frames") if frames_due else {}
         name = self._frame_name(moment, due) if due else ""
-        shots = self._snapshots(due, name) if due else []
+        shots = self._snapshots(due) if due else []
         named = name if shots else ""
         lines = self._encode(
             moment, _mapping(tracks, "tracks"), _mapping(metrics, "metrics"), named
@@ -269,20 +271,22 @@ class Recorder:
             lines.append((metric, line))
         return lines
 
-    def _snapshots(self, frames: Mapping[str, Any], name: str) -> list[tuple[Files, Any]]:
+    def _snapshots(self, frames: Mapping[str, Any]) -> list[tuple[Files, Any]]:
         """Copies of all frames, and where they go: all made and checked before one is saved."""
         image = lazy.images()
         size = self._options.get("size")
-        kind = image.check_format(name, self._options["quality"])
-        targets = {camera: self._files(camera) for camera in frames}
-        for files in targets.values():
-            files.check(name)
+        for camera in frames:
+            if camera not in self._cameras:
+                files = self._files(camera)
+                files.check(_LONGEST_NAME)
+                self._cameras[camera] = files
         taken = []
         for camera, frame in frames.items():
             try:
                 pixels = frame() if callable(frame) else frame
-                shot = image.snapshot(pixels, format=kind, size=size, where=f"frame {camera!r}")
-                taken.append((targets[camera], shot))
+                where = f"frame {camera!r}"
+                shot = image.snapshot(pixels, format=self._kind, size=size, where=where)
+                taken.append((self._cameras[camera], shot))
             except (TypeError, ValueError) as error:
                 if self._strict:
                     raise
@@ -315,7 +319,7 @@ class Recorder:
     def _check_options(self) -> None:
         image = lazy.images()
 
-        image.check_format(f"frame.{self._format}", self._options["quality"])
+        self._kind = image.check_format(f"frame.{self._format}", self._options["quality"])
         if "size" in self._options:
             self._options["size"] = image.check_size(self._options["size"])
 

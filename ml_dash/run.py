@@ -23,7 +23,7 @@ from ml_dash.decorate import decorated
 from ml_dash.environment import capture, process_identity
 from ml_dash.errors import NotStartedError
 from ml_dash.rows import encode_row
-from ml_dash.run_end import close_books, tell_end, tell_interrupted
+from ml_dash.run_end import Waiting, close_books, tell_end, tell_interrupted
 from ml_dash.run_folder import check_writable, claim_first, first_id, prefix_in
 from ml_dash.settings import Settings
 
@@ -67,7 +67,7 @@ class Run(Generic[T]):
         self._left = left
         self._root = root
         self._buffer: Buffer | None = None
-        self._ending = threading.Lock()
+        self._ending = threading.RLock()  # held while it ends: what ends it may be called by that
         self._depth = 0  # how many `with` blocks are open
         self._before_end: list[Callable[[], object]] = []
         self._last_beat = 0.0
@@ -125,14 +125,24 @@ class Run(Generic[T]):
     def end(self, status: str, error: str | None = None) -> None:
         """End the run. Does nothing when it has ended or never began.
 
-        Waits until everything is on disk, for `close_timeout` seconds at most. A Ctrl-C meanwhile
-        ends the waiting; what is in the buffer file then is finished by `ml-dash check`.
+        Waits until everything is on disk, for `close_timeout` seconds at most, also when another
+        thread is ending it. A Ctrl-C meanwhile ends the waiting; what is in the buffer file then is
+        finished by `ml-dash check`.
         """
-        with self._ending:
-            buffer, self._buffer = self._buffer, None
-        if buffer is None:
-            return
-        exits.unwatch(self)
+        try:
+            with self._ending:
+                buffer, self._buffer = self._buffer, None
+                if buffer is not None:
+                    self._end(buffer, status, error)
+        except KeyboardInterrupt:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """See `exits.Ending`."""
+        tell_interrupted(self.prefix, self.backend)
+
+    def _end(self, buffer: Buffer, status: str, error: str | None) -> None:
         joined = buffer.forked or not self._root
         self._status = status
         # A child that starts the run anew has still not made it.
@@ -142,6 +152,7 @@ class Run(Generic[T]):
             if buffer.forked and not buffer.is_open:
                 buffer.close()  # a child that recorded nothing leaves nothing
                 return
+            buffer.on_tick(Waiting(self.prefix, buffer, self.settings.close_timeout))
             buffer.finish_files(self.settings.close_timeout)
             buffer.show_rows(self.settings.close_timeout)  # what is lost by now is told below
             row: dict[str, Any] = {
@@ -158,10 +169,9 @@ class Run(Generic[T]):
             if not joined:
                 close_books(self.backend)
             tell_end(self.prefix, self.backend, self._finished)
-        except KeyboardInterrupt:
-            tell_interrupted(self.prefix, self.backend)
-            raise
         finally:
+            if self._buffer is None:  # else another thread has started it anew
+                exits.unwatch(self)
             self._left()
 
     def before_end(self, action: Callable[[], object]) -> None:
@@ -184,7 +194,7 @@ class Run(Generic[T]):
     def after_fork(self) -> None:
         """See `exits.Ending`."""
         self._before_end = []
-        self._ending = threading.Lock()
+        self._ending = threading.RLock()
         self._depth = 0  # the blocks are the parent's; those of the child are counted anew
 
     def __enter__(self) -> T:

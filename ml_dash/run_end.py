@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+import time
+
 from ml_dash import exits
 from ml_dash.backends import Backend, LocalBackend
-from ml_dash.buffer import FlushReport
-from ml_dash.buffer.recovery import drain_dead
+from ml_dash.buffer import Buffer, FlushReport
+from ml_dash.buffer.recovery import drain_dead, rings
+
+SILENT = 2.0
+"""Seconds that files are waited for before anything is said."""
+
+AGAIN = 5.0
+"""Seconds between two times that it is said."""
+
+
+class Waiting:
+    """Says how many files a run that has ended still waits for; nothing when it takes no time.
+
+    Called several times a second by the thread that writes rows: at the end of the interpreter no
+    other can be started.
+
+    Args:
+        prefix: the run's key.
+        buffer: whose files they are.
+        limit: seconds that they are waited for at most.
+    """
+
+    def __init__(self, prefix: str, buffer: Buffer, limit: float) -> None:
+        self._prefix = prefix
+        self._buffer = buffer
+        self._until = time.monotonic() + limit
+        self._next = time.monotonic() + SILENT
+
+    def __call__(self) -> None:
+        """Say it, if it is time."""
+        now = time.monotonic()
+        if now >= self._next and (left := self._buffer.report().pending_files):
+            self._next = now + AGAIN
+            exits.say(
+                f"the run {self._prefix!r} is ending: {left:,} files are still to be written;"
+                f" waiting {max(0, self._until - now):.0f} s more at most"
+            )
 
 
 def close_books(backend: Backend) -> None:
@@ -34,8 +71,10 @@ def tell_end(prefix: str, backend: Backend, report: FlushReport) -> None:
 
 def tell_interrupted(prefix: str, backend: Backend) -> None:
     """Say that the writing was interrupted, and what finishes it."""
+    safe = isinstance(backend, LocalBackend) and rings(backend.folder)
     exits.say(
-        f"interrupted while the run {prefix!r} was being written; rows are safe in its buffer file,"
+        f"interrupted while the run {prefix!r} was being written;"
+        f"{' rows are safe in its buffer file,' if safe else ''}"
         f" `ml-dash check {_place(prefix, backend)}` finishes it"
     )
 

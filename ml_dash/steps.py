@@ -49,5 +49,25 @@ def as_timestamp(value: Any, where: str) -> float:
     return timestamp
 
 
+def as_time(value: Any, name: str) -> float:
+    """A time to look for, in seconds; may be infinite.
+
+    Raises:
+        ValueError: it is no number, or NaN, before and after which nothing is.
+    """
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        seconds = float(value)
+        if seconds != seconds:
+            raise TypeError
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(
+            f"{name} must be a number of seconds, not {value!r:.80} of type {type(value).__name__};"
+            " of a date its timestamp() is one"
+        ) from None
+    return seconds
+
+
 def _is_bool(value: Any) -> bool:
     return "bool" in str(getattr(value, "dtype", ""))

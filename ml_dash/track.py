@@ -180,8 +180,8 @@ class Track:
             a line an entry; `numpy`: arrays by column, as `ml_dash.open_run` gives them.
 
         Raises:
-            ValueError: an unknown format.
-            KeyError: there is no such column (`numpy`).
+            ValueError: an unknown format, or a time that is no number.
+            KeyError: there is no such column.
         """
         from ml_dash.track_slice import read
 
@@ -193,6 +193,9 @@ class Track:
         """The entries between two times, both inclusive, to go through or to find some in.
 
         It is of one moment: what is appended later is not in it.
+
+        Raises:
+            ValueError: a time is no number.
         """
         from ml_dash.track_slice import TrackSlice
 
@@ -202,6 +205,9 @@ class Track:
         """The latest entry at or before `timestamp`, or `None` when all are later.
 
         To find many, make one `slice()` and ask that: this looks at the disk anew each time.
+
+        Raises:
+            ValueError: the time is no number.
         """
         return self.stored().find(timestamp)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.rows import encode_row
+from ml_dash.steps import as_time
 
 if TYPE_CHECKING:
     from ml_dash.reading import Stream
@@ -24,8 +25,8 @@ class TrackSlice:
 
     def __init__(self, stored: Stream, start: float | None, end: float | None) -> None:
         self._stored = stored
-        self._start = start
-        self._end = end
+        self._start = None if start is None else as_time(start, "start_timestamp")
+        self._end = None if end is None else as_time(end, "end_timestamp")
         self._count: int | None = None
 
     def __iter__(self) -> Iterator[Entry]:
@@ -40,7 +41,12 @@ class TrackSlice:
         return f"<TrackSlice of {self._stored.name!r} from {self._start} to {self._end}>"
 
     def find(self, timestamp: float) -> Entry | None:
-        """The latest entry at or before `timestamp`, `None` if there is none in the slice."""
+        """The latest entry at or before `timestamp`, `None` if there is none in the slice.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        timestamp = as_time(timestamp, "timestamp")
         if self._end is not None:
             timestamp = min(timestamp, self._end)
         entry = self._stored.find(timestamp)
@@ -79,12 +85,35 @@ def read(
         raise ValueError(
             f"stream {stored.name!r}: format is {format!r}; it must be one of {', '.join(FORMATS)}"
         )
+    if isinstance(columns, str):
+        raise TypeError(f"stream {stored.name!r}: columns must be a list, such as [{columns!r}]")
+    start = None if start is None else as_time(start, "start_timestamp")
+    end = None if end is None else as_time(end, "end_timestamp")
     if format == "numpy":
         from ml_dash.reading.table import Table
 
         return Table(stored, stored.name).read(start, end, columns, format)
     entries = stored.rows(start, end, columns)
+    if columns is not None:
+        entries = _checked(stored, columns, list(entries))
     if format == "jsonl":
         return b"".join(encode_row(entry, where=f"stream {stored.name!r}") for entry in entries)
     listed = list(entries)
     return {"entries": listed, "count": len(listed)}
+
+
+def _checked(stored: Stream, columns: Sequence[str], entries: list[Entry]) -> Iterator[Entry]:
+    """Refuse columns that no entry of the track has, at whatever time.
+
+    Raises:
+        KeyError: there is such a one; it names those that are spelled alike.
+    """
+    absent = set(columns).difference(*entries)
+    if absent:
+        from ml_dash.reading.table import Table
+
+        table = Table(stored, stored.name)
+        for name in absent:
+            if not any(known.startswith(f"{name}.") for known in table.columns):
+                table.part(name)
+    return iter(entries)

@@ -60,7 +60,18 @@ def jsonable(value: Any, where: str = "value", *, strict: bool = True) -> Any:
         TypeError: the value, or one inside it, has no JSON form.
         ValueError: two keys become the same string, or the value nests deeper than `MAX_DEPTH`.
     """
-    return _Plain(strict)(value, where, 0)
+    try:
+        return _Plain(strict)(value, where, 0)
+    except _DeepError:
+        raise too_deep(where) from None
+
+
+def too_deep(where: str) -> ValueError:
+    """The error for what nests deeper than `MAX_DEPTH`."""
+    return ValueError(
+        f"{where}: nests deeper than {MAX_DEPTH} levels; if it does not hold"
+        " itself, flatten it, or save it as a file with files(...).save_pkl"
+    )
 
 
 def flatten(values: Mapping[Any, Any], separator: str, where: str) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def flatten(values: Mapping[Any, Any], separator: str, where: str) -> dict[str, 
     while stack:
         path, value, depth = stack.pop()
         if depth > MAX_DEPTH:
-            raise ValueError(f"{where}: nests deeper than {MAX_DEPTH} at {path[:80]!r}")
+            raise too_deep(f"{where}, key {path.partition(separator)[0]!r}")
         if isinstance(value, Mapping) and (value or not path):
             # Reversed, because the stack turns the order round again.
             for key in reversed(list(value)):
@@ -89,8 +100,8 @@ def flatten(values: Mapping[Any, Any], separator: str, where: str) -> dict[str, 
     return flat
 
 
-class _DeepError(ValueError):
-    """A value nests too deeply."""
+class _DeepError(Exception):
+    """A value nests too deeply; told where its name is known, which all of its keys are not."""
 
 
 class _Plain:
@@ -106,7 +117,7 @@ class _Plain:
         if kind is int:
             return value if value.bit_length() <= MAX_BITS else self._refuse(value, where, _LONG)
         if depth > MAX_DEPTH:
-            raise _DeepError(f"{where[:200]}: nests deeper than {MAX_DEPTH}; does it hold itself?")
+            raise _DeepError
         if isinstance(value, Mapping):
             return self._mapping(value, where, depth)
         if isinstance(value, (list, tuple, deque, range)):
@@ -121,8 +132,10 @@ class _Plain:
             try:
                 result[name] = self(item, f"{where}, key {name!r}", depth + 1)
             except _DeepError:
-                if self.strict or depth:
+                if depth:
                     raise
+                if self.strict:
+                    raise too_deep(f"{where}, key {name!r}") from None
                 # Of the field as a whole: what holds itself twice has too many parts to go through.
                 result[name] = _safe_repr(item)
         return result

@@ -56,6 +56,8 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     [
         ("pass", 0, "COMPLETED"),
         ("sys.exit(0)", 0, "COMPLETED"),
+        ("sys.exit(3)", 3, "COMPLETED"),  # Python tells nobody the code
+        ("experiment.run.fail('no arm'); sys.exit(3)", 3, "FAILED"),
         ("raise ValueError('the arm fell off')", 1, "FAILED"),
         ("raise KeyboardInterrupt", -2, "CANCELLED"),
     ],
@@ -124,6 +126,54 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     assert len(found) >= 500
     assert statuses(tmp_path / "dash/e") == ["CANCELLED"]
     assert list((tmp_path / "dash/e/.buffer").glob("*.ring")) == []
+
+
+def test_sigterm_while_a_run_ends_lets_it_end(tmp_path: Path) -> None:
+    """Files that are still in the queue are written, the end is noted, then the signal comes."""
+    script = (
+        RECORD
+        + """
+import numpy as np
+noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
+experiment = Experiment("e", dash_root=root, echo=False)
+with experiment.run:
+    for number in range(60):
+        experiment.files("f").save_image(noise, to=f"{number}.png", optimize=True)
+    experiment.run.before_end(lambda: print("ending"))
+time.sleep(60)
+"""
+    )
+    process = start(tmp_path, script)
+    wait_for_line(process, "ending")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == -signal.SIGTERM
+    assert statuses(tmp_path / "dash/e") == ["COMPLETED"]
+    assert len(list((tmp_path / "dash/e/files/data/f").iterdir())) == 60
+    assert list((tmp_path / "dash/e/.buffer").glob("*.ring")) == []
+
+
+def test_a_daemon_of_multiprocessing_completes_by_sigterm(tmp_path: Path) -> None:
+    """Its parent ends it so, as a rule, when it has nothing more for it to do."""
+    script = """
+import multiprocessing
+def work(connection):
+    experiment = Experiment("e", dash_root=root, echo=False).run.start()
+    experiment.track("a").append({"step": 0})
+    connection.send(1)
+    time.sleep(60)
+if __name__ == "__main__":
+    here, there = multiprocessing.Pipe()
+    one = multiprocessing.get_context("fork").Process(target=work, args=(there,), daemon=True)
+    one.start()
+    here.recv()
+    one.terminate()
+    one.join()
+    assert one.exitcode == -signal.SIGTERM
+"""
+    code, _, err = run(tmp_path, script)
+    assert code == 0, err
+    assert steps(tmp_path) == [0]
+    assert statuses(tmp_path / "dash/e") == ["COMPLETED"]
 
 
 def test_a_sigterm_handler_of_the_program_is_left_alone(tmp_path: Path) -> None:
@@ -229,3 +279,181 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     assert (code, out.strip()) == (0, str(int(signal.SIGTERM)))
     assert sorted(steps(tmp_path)) == list(range(300))
     assert sorted(statuses(tmp_path / "dash/e")) == ["CLOSED", "COMPLETED"]
+
+
+FULL_DISK = (
+    RECORD
+    + """
+from ml_dash.auto_start import dxp
+from ml_dash.backends import LocalBackend
+append = LocalBackend.append
+full = False
+def refuse(self, segment, offset, data):
+    if full:
+        raise OSError(28, "No space left on device")
+    append(self, segment, offset, data)
+LocalBackend.append = refuse
+
+def fill(experiment):
+    global full
+    record(experiment)
+    experiment.flush()
+    full = True
+    record(experiment, 500)
+
+def again(times=1):
+    for number in range(times):
+        timer = threading.Timer(0.5 + number / 2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.daemon = True
+        timer.start()
+
+def stop(*_):
+    again()
+    raise KeyboardInterrupt
+
+first = Experiment("e", dash_root=root, echo=False)
+"""
+)
+
+STYLES = {
+    "decorator": """
+@first.run
+def train(experiment):
+    fill(experiment)
+    stop()
+train()
+""",
+    "direct": """
+fill(first.run.start())
+stop()
+""",
+    "completed": """
+fill(first.run.start())
+again()
+first.run.complete()
+""",
+    "dxp": """
+dxp._arguments = {"prefix": "e", "dash_root": root, "echo": False}
+fill(dxp)
+stop()
+""",
+    "thread": """
+def train():
+    with first.run as experiment:
+        fill(experiment)
+        ready.set()
+ready = threading.Event()
+thread = threading.Thread(target=train)
+thread.start()
+ready.wait()
+again(3)  # for the loop, for Python's waiting for its threads, and for ours
+while thread.is_alive():
+    time.sleep(0.01)
+""",
+    "sigterm": """
+fill(first.run.start())
+again()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(30)
+""",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_however_a_run_is_ended_a_ctrl_c_then_says_what_finishes_it(
+    tmp_path: Path, style: str
+) -> None:
+    """On a disk that is full, with each way to use a run: the command names the run's folder."""
+    code, _, err = run(tmp_path, FULL_DISK + STYLES[style])
+    assert code == (-signal.SIGTERM if style == "sigterm" else -signal.SIGINT)
+    assert f"`ml-dash check {tmp_path / 'dash/e'}` finishes it" in err
+    assert "rows are safe in its buffer file" in err
+    from ml_dash.buffer.recovery import drain_dead
+
+    assert drain_dead(tmp_path / "dash/e").rows["tracks/a"] == 500
+
+
+def test_of_several_runs_each_says_what_finishes_it(tmp_path: Path) -> None:
+    """One Ctrl-C ends the waiting for all that are open, and none of them goes unmentioned."""
+    script = (
+        FULL_DISK
+        + """
+others = [Experiment(f"other/{n}", dash_root=root, echo=False).run.start() for n in range(2)]
+fill(first.run.start())
+for other in others:
+    record(other)
+stop()
+"""
+    )
+    code, _, err = run(tmp_path, script)
+    assert code == -signal.SIGINT
+    for name in ("e", "other/0", "other/1"):
+        assert err.count(f"`ml-dash check {tmp_path / 'dash' / name}` finishes it") == 1
+
+
+SLOW_FILES = """
+import numpy as np
+from ml_dash import image, run_end
+run_end.SILENT, run_end.AGAIN = 0.3, 0.4
+encode = image.encode
+def slowly(*arguments, **options):
+    time.sleep(0.1)
+    return encode(*arguments, **options)
+image.encode = slowly
+def save(experiment, count):
+    for step in range(count):
+        experiment.files("f").save_image(np.zeros((4, 4), np.uint8), to=f"{step}.png")
+    print("saved", flush=True)
+"""
+
+
+def test_a_close_that_waits_for_files_says_how_many_are_left(tmp_path: Path) -> None:
+    """Now and then, with how long it may still take; also when the interpreter is ending."""
+    for name, end in (("with", "experiment.run.complete()"), ("exit", "")):
+        script = f"""{SLOW_FILES}
+experiment = Experiment("{name}", dash_root=root, echo=False).run.start()
+save(experiment, 24)
+{end}
+"""
+        code, _, err = run(tmp_path, script, ML_DASH_ENCODERS="2")
+        said = [line for line in err.splitlines() if "files are still to be written" in line]
+        assert code == 0
+        assert 2 <= len(said) <= 4, err
+        assert all(line.startswith(f"ml-dash: the run '{name}' is ending: ") for line in said)
+        left = [int(line.split("ending: ")[1].split()[0]) for line in said]
+        assert left == sorted(left, reverse=True) and left[0] < 24
+        assert "waiting 30 s more at most" in said[0]
+        assert len(list((tmp_path / "dash" / name / "files/data/f").glob("*.png"))) == 24
+
+
+def test_a_close_that_takes_no_time_says_nothing(tmp_path: Path) -> None:
+    """Neither with few files nor with those that are given up when the time is over."""
+    script = f"""{SLOW_FILES}
+run_end.SILENT = 2.0
+with Experiment("quick", dash_root=root, echo=False).run as experiment:
+    save(experiment, 3)
+begun = time.monotonic()
+with Experiment("bounded", dash_root=root, echo=False).run as experiment:
+    save(experiment, 100)
+assert time.monotonic() - begun < 3
+"""
+    code, _, err = run(tmp_path, script, ML_DASH_CLOSE_TIMEOUT="0.5")
+    assert code == 0, err
+    assert "still to be written" not in err
+    assert "lost from files" in err  # what is given up is told at the end
+
+
+def test_sigterm_while_a_run_ends_takes_its_course_after_that(tmp_path: Path) -> None:
+    """A scheduler that is impatient with a close does not cost the frames in the queue."""
+    script = f"""{SLOW_FILES}
+with Experiment("e", dash_root=root, echo=False).run as experiment:
+    save(experiment, 15)
+time.sleep(30)
+"""
+    process = start(tmp_path, script, ML_DASH_ENCODERS="2")
+    wait_for_line(process, "saved")
+    process.send_signal(signal.SIGTERM)
+    code, _, err = finish(process)
+    assert code == -signal.SIGTERM, err
+    assert len(list((tmp_path / "dash/e/files/data/f").glob("*.png"))) == 15
+    assert statuses(tmp_path / "dash/e")[0] in ("COMPLETED", "CANCELLED")

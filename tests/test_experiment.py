@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 from scripts import PREAMBLE, run, wait_until
 
@@ -142,6 +143,16 @@ def test_details_that_are_not_given_stay_as_they_were(make: Callable[..., Experi
         assert experiment.tags == ["b", "c"]
     run = read(experiment)
     assert (run.description, run.tags, run.metadata) == ("first", ["b", "c"], {"n": 1})
+
+
+def test_tags_are_added_to_those_of_earlier_sessions(make: Callable[..., Experiment]) -> None:
+    """A session that was given none of its own knows and keeps what the run has."""
+    with make(tags=["a", "b"]).run:
+        pass
+    with make().run as experiment:
+        experiment.add_tags("c", "a")
+        assert experiment.tags == ["a", "b", "c"]
+    assert read(experiment).tags == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -890,6 +901,31 @@ def test_a_run_may_be_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (view.status, view.tags, view.id) == ("COMPLETED", ["t"], experiment.id)
     assert view.tracks["a"]["step"].tolist() == [0, 1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_threads_that_start_a_run_in_memory_at_once_one_is_its_first() -> None:
+    """They share its id, and frames without given names never take each other's."""
+    backend = MemoryBackend()
+    experiments = [Experiment("p/e", backend=backend, **QUIET) for _ in range(4)]
+    barrier = threading.Barrier(len(experiments))
+
+    def record(experiment: Experiment) -> None:
+        barrier.wait()
+        experiment.run.start()
+        recorder = experiment.recorder()
+        for step in range(5):
+            recorder.record(step, frames={"cam": np.zeros((4, 4), np.uint8)})
+
+    threads = [threading.Thread(target=record, args=(e,)) for e in experiments]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({experiment.id for experiment in experiments}) == 1
+    assert [e.run.buffer.first for e in experiments].count(True) == 1
+    for experiment in experiments:
+        experiment.run.complete()
+    assert len(ml_dash.reading.RunView(backend).files) == 20
 
 
 # -- surroundings --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml_dash import image
+from ml_dash import Experiment, image
 from ml_dash.backends import LocalBackend, blobs
 from ml_dash.buffer import Buffer
 from ml_dash.buffer.recovery import drain_dead
@@ -87,6 +87,24 @@ def fail_writes(monkeypatch, error, *, only=lambda data: True):
 
 
 # -- order ----------------------------------------------------------------------------------------
+
+
+def test_the_disk_confirms_files_that_are_no_images(tmp_path, monkeypatch):
+    """Once, with the rows: at `flush(fsync=True)` and at the end of the run."""
+    asked = []
+    real = LocalBackend.sync
+
+    def sync(backend, segments):
+        asked.append([name for name in segments if name.startswith("files/data/")])
+        real(backend, segments)
+
+    monkeypatch.setattr(LocalBackend, "sync", sync)
+    with Experiment("p/e", dash_root=tmp_path, environment=False).run as experiment:
+        experiment.files("models").save_text("weights", to="a.txt")
+        experiment.files("frames").save_image(np.zeros((4, 4, 3), np.uint8), to="a.png")
+        experiment.flush(fsync=True)
+        experiment.files("models").save_text("weights", to="b.txt")
+    assert asked == [["files/data/models/a.txt"], ["files/data/models/b.txt"]]
 
 
 def test_saves_of_one_path_take_effect_in_call_order(files, buffer, tmp_path, monkeypatch):

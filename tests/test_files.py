@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ml_dash import Experiment, image
 from ml_dash.backends import LocalBackend, MemoryBackend
 from ml_dash.buffer import Buffer
 from ml_dash.errors import ClosedError
-from ml_dash.files import Files
+from ml_dash.files import Files, serializers
 from ml_dash.settings import Settings
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
@@ -343,9 +344,15 @@ def test_pickles_come_back_and_fail_at_the_call(files):
     """What cannot be pickled is the caller's error, and no file."""
     files.save({"a": {1, 2}}, to="x.pkl")
     assert pickle.loads(files.read_bytes("x.pkl")) == {"a": {1, 2}}
-    with pytest.raises((TypeError, AttributeError, pickle.PicklingError)):
+    with pytest.raises(TypeError, match=r"save_pkl.*pickle cannot take it.*lambda.*instead"):
         files.save_pkl(lambda: None, to="y.pkl")
     assert not files.exists("y.pkl")
+
+
+def test_what_cannot_be_pickled_is_told_with_its_path():
+    """The message of the serialiser begins with what the caller says is being saved."""
+    with pytest.raises(TypeError, match=r"save_pkl 'm/y\.pkl': pickle cannot take it \(.*lock"):
+        serializers.write_pickle({"a": threading.Lock()}, io.BytesIO(), "save_pkl 'm/y.pkl'")
 
 
 @pytest.mark.parametrize("held", [64 << 20, 100])
@@ -439,6 +446,41 @@ def test_an_image_can_be_scaled_and_turned_while_it_is_saved(files):
     assert pixels.shape == (20, 30, 3) and (pixels == 9).all()
     (row,) = files.list()
     assert (row["height"], row["width"]) == (20, 30)
+
+
+@pytest.mark.parametrize("to", ["a.png", "a.jpg"])
+def test_a_frame_that_finds_no_room_is_encoded_by_its_caller(tmp_path, monkeypatch, to):
+    """It waits for nobody: the worker may be busy for long. What was saved is the same."""
+    files, buffer = open_files(LocalBackend(tmp_path / "run"), frame_buffer_mb=1, encoders=1)
+    threads, encode = [], image.encode
+
+    def watched(*args, **options):
+        threads.append(threading.current_thread().name)
+        return encode(*args, **options)
+
+    monkeypatch.setattr(image, "encode", watched)
+    go_on = threading.Event()
+    buffer.submit("busy", 700_000, lambda: go_on.wait(10) and None)
+    pixels = np.full((480, 640, 3), 9, np.uint8)
+    assert files.save_image(pixels, to=to)["status"] == "queued"
+    assert threads == [threading.current_thread().name]
+    pixels[:] = 0
+    go_on.set()
+    assert (image.decode(files.read_bytes(to)) == 9).all()
+    assert len(threads) == 1 and buffer.close().lost == {}
+
+
+def test_a_frame_that_its_caller_cannot_encode_is_lost_and_nothing_raised(tmp_path, monkeypatch):
+    """As if it had been queued: it waits for room, and the worker counts it."""
+    files, buffer = open_files(LocalBackend(tmp_path / "run"), frame_buffer_mb=1, encoders=1)
+
+    def broken(*args, **options):
+        raise RuntimeError("no such encoder")
+
+    monkeypatch.setattr(image, "encode", broken)
+    buffer.submit("busy", 700_000, lambda: time.sleep(0.1))
+    assert files.save_image(np.zeros((480, 640, 3), np.uint8), to="a.png")["status"] == "queued"
+    assert buffer.close().lost == {"files": 1}
 
 
 def test_a_snapshot_is_taken_as_an_image(files):

@@ -315,6 +315,12 @@ def test_messages_of_a_run_are_read_back(tmp_path: Path, capsys: Any) -> None:
         experiment.log("too late")
 
 
+def test_a_field_that_cannot_be_stored_is_named_as_it_was_given(log: Logs) -> None:
+    """The message has the user's key, not the one that fields are stored under."""
+    with pytest.raises(TypeError, match=r"^log, key 'o', key 'a'\[1\]: a value of type object"):
+        log("x", o={"a": [1, object()]})
+
+
 def test_a_handle_kept_beyond_the_end_raises(tmp_path: Path) -> None:
     """The reason and the remedy are in the message."""
     with Experiment("p/talk", dash_root=tmp_path, echo=False, environment=False).run as experiment:

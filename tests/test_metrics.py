@@ -448,6 +448,30 @@ def test_a_value_that_is_not_one_number_gathers_nothing(metrics: Metrics) -> Non
     assert train.peek() == {}
 
 
+def test_a_buffered_step_is_no_value(metrics: Metrics, buffer: FakeBuffer) -> None:
+    """The summary has the last one as its step, unless it is given another."""
+    train = metrics("train")
+    for step in range(3):
+        train.buffer(step=step, loss=float(step))
+    train.buffer({"loss": 5.0}, step=None)
+    assert train.peek() == {"loss": [0.0, 1.0, 2.0, 5.0]}
+    train.log_summary()
+    train.buffer(2**60 + 1, loss=1.0).log_summary("max")
+    train.buffer(step=4, loss=1.0).log_summary("max", step=9)
+    train.buffer(step=4).log_summary()
+    metrics.buffer(step=7, train={"loss": 1.0}, val={"loss": 2.0}).log_summary("max")
+    assert stored(buffer) == [
+        {"step": 2, "loss.mean": 2.0},
+        {"step": 2**60 + 1, "loss.max": 1.0},
+        {"step": 9, "loss.max": 1.0},
+        {"step": 7, "loss.max": 1.0},
+    ]
+    assert metrics.names == ["train", "val"]
+    with pytest.raises(ValueError, match=r"step must be an integer, not 1\.5"):
+        train.buffer(step=1.5, loss=1.0)
+    assert train.unsummarized == 0
+
+
 def test_threads_gather_into_one_summary(metrics: Metrics, buffer: FakeBuffer) -> None:
     """No value is lost or counted twice while another thread writes summaries."""
     train = metrics("train")

@@ -287,6 +287,15 @@ def test_white_space_around_a_segment_is_refused(prefix):
     assert check_prefix("my arm") == "my arm"
 
 
+@pytest.mark.parametrize("prefix", [" ", "   ", "\u00a0"])
+def test_a_blank_prefix_is_called_blank(prefix):
+    """Nobody is told to write nothing instead, alone or as a segment."""
+    with pytest.raises(ValueError, match="is blank; give it a name"):
+        check_prefix(prefix)
+    with pytest.raises(ValueError, match=r"has the blank segment .*; give it a name"):
+        check_prefix(f"a/{prefix}/b")
+
+
 def test_a_bad_project_or_a_long_pair_is_named():
     """The error says whether prefix, project or both together are at fault."""
     with pytest.raises(ValueError, match=r"project '\.\.'"):

@@ -250,6 +250,29 @@ def test_a_value_that_cannot_be_stored_keeps_its_row_out(track: Track) -> None:
     assert track.list_entries() == []
 
 
+@pytest.mark.parametrize("kind", ["dict", "list", "self"])
+def test_a_value_that_nests_too_deeply_is_told_by_its_key_and_the_limit(
+    experiment: Experiment, kind: str
+) -> None:
+    """Whatever takes it, the message names the user's key once and no key below it."""
+    value: Any = object()
+    for _ in range(300):
+        value = [value] if kind == "list" else {"inner": value}
+    if kind == "self":
+        value["me"] = value
+    calls = {
+        r"track 'a', key 'deep'": lambda: experiment.track("a").append({"deep": value}),
+        r"metric 'a', key 'deep'": lambda: experiment.metrics("a").log(deep=value),
+        r"log, key 'deep'": lambda: experiment.log("x", deep=value),
+        r"params: 'deep'": lambda: experiment.params.set(deep=value),
+        r"save_json, key 'deep'": lambda: experiment.files.save_json({"deep": value}, to="a.json"),
+    }
+    for where, call in calls.items():
+        with pytest.raises(ValueError, match=f"^{where}: nests deeper than 100") as found:
+            call()
+        assert type(found.value) is ValueError
+
+
 def test_a_row_may_take_16_mib_and_not_one_byte_more(experiment: Experiment, track: Track) -> None:
     """The row over the limit is refused at the call, in either form; the others are kept."""
     overhead = len(b'{"timestamp":5.0,"_explicit":true,"x":""}\n')
@@ -554,14 +577,12 @@ def test_reading_between_two_times_takes_in_both(
 
 
 def test_reading_some_columns_keeps_the_timestamp(filled: Track) -> None:
-    """Nested ones are named with dots; numpy tells of one that is not there."""
-    found = filled.read(3, 3, columns=["x", "pose.y", "none"])
+    """Nested ones are named with dots; numpy gives an array of each."""
+    found = filled.read(3, 3, columns=["x", "pose.y"])
     assert found["entries"] == [{"timestamp": 3.0, "x": 1.5, "pose.y": -3}]
     arrays = filled.read(columns=["pose.y"], format="numpy")
     assert list(arrays) == ["timestamp", "pose.y"]
     assert arrays["pose.y"].tolist() == [-1, -3, -5, -7]
-    with pytest.raises(KeyError, match="nothing"):
-        filled.read(columns=["nothing"], format="numpy")
 
 
 def test_jsonl_is_what_any_reader_of_json_lines_takes(track: Track) -> None:
@@ -584,6 +605,42 @@ def test_an_unknown_format_is_refused(filled: Track) -> None:
     """The message lists those there are."""
     with pytest.raises(ValueError, match="'mocap'; it must be one of json, jsonl, numpy"):
         filled.read(format="mocap")
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "numpy"])
+def test_an_unknown_column_is_refused_in_every_format(filled: Track, format: str) -> None:
+    """The error names those spelled alike; a column of another time is none that is unknown."""
+    with pytest.raises(KeyError, match=r"no column 'pose.z'; did you mean 'pose.y'"):
+        filled.read(columns=["x", "pose.z"], format=format)
+    filled.append({"late": 1}, timestamp=9)
+    filled.read(0, 4, columns=["x", "late"], format=format)
+    with pytest.raises(TypeError, match=r"must be a list, such as \['x'\]"):
+        filled.read(columns="x", format=format)
+
+
+def test_a_group_of_columns_may_be_read_where_a_time_has_none_of_it(filled: Track) -> None:
+    """What is nested is a column by its outer name, too."""
+    assert filled.read(3, 3, columns=["pose"])["entries"] == [{"timestamp": 3, "pose": {"y": -3}}]
+    assert filled.read(3.5, 4, columns=["pose"])["count"] == 0
+
+
+def test_the_columns_of_an_empty_track_are_not_known(track: Track) -> None:
+    """Who reads before the first row gets no entries, not an error."""
+    assert track.read(columns=["x"]) == {"entries": [], "count": 0}
+
+
+@pytest.mark.parametrize("time", [math.nan, "now", None, np.datetime64("2026-01-01")], ids=repr)
+def test_a_time_that_is_no_number_finds_nothing_by_accident(filled: Track, time: Any) -> None:
+    """Nothing is before or after NaN: looking for it is an error, not the last entry."""
+    for look in (filled.find, filled.slice().find, filled.stored().slice().find):
+        with pytest.raises(ValueError, match="timestamp must be a number of seconds"):
+            look(time)
+    if time is not None:
+        with pytest.raises(ValueError, match="start_timestamp must be"):
+            filled.slice(time)
+        with pytest.raises(ValueError, match="end_timestamp must be"):
+            filled.read(None, time)
+    assert filled.find(math.inf) == filled.find(7)
 
 
 def test_find_gives_the_latest_entry_at_or_before_a_time(filled: Track) -> None:

@@ -59,7 +59,7 @@ class Backend(Protocol):
         ...
 
     def sync(self, segments: Sequence[str]) -> None:
-        """Ask the operating system to put these segments on the disk itself."""
+        """Ask the operating system to put these segments and blobs on the disk itself."""
         ...
 
     def put_blob(self, path: str, data: bytes | bytearray | memoryview) -> None:

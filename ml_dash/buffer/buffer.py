@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,6 +27,9 @@ from ml_dash.buffer.stream import Stream
 from ml_dash.buffer.writer import RowWriter
 from ml_dash.rows import MAX_LINE, too_long
 from ml_dash.settings import MEGABYTE, Settings, default_encoders
+
+MOST_SYNCED = 100
+"""Files that the disk is asked to confirm at the end, the last ones saved."""
 
 PATIENCE = 10.0
 """Seconds that callers wait in all for one outage."""
@@ -65,6 +69,7 @@ class Buffer:
         threads = settings.encoders or default_encoders()
         limit = settings.frame_buffer_mb * MEGABYTE
         self._pool = Pool(threads, limit, self._ledger.lose_file, self._patience)
+        self._unsettled: deque[str] = deque(maxlen=MOST_SYNCED)  # files for the disk to confirm
         self._outage: float | None = None  # when callers first waited in an outage
         self._last: FlushReport | None = None
         _buffers.add(self)
@@ -188,14 +193,25 @@ class Buffer:
         Args:
             timeout: seconds to wait at most. Without one it waits while there is progress, and for
                 `PATIENCE` seconds when there is none.
-            fsync: also wait until the operating system says that the disk itself has it.
+            fsync: also wait until the operating system says that the disk itself has it: all rows,
+                and of the files the last 100 that are no images, for some seconds at most.
         """
         begun = time.monotonic()
         self._pool.wait(timeout)
         self.show_rows(None if timeout is None else begun + timeout - time.monotonic())
         if fsync:
-            self._rows.sync()
+            self._rows.sync(self._settled())
         return self.report()
+
+    def settle(self, path: str) -> None:
+        """Have the disk confirm a file, too, when it is asked to confirm the rows."""
+        self._unsettled.append(path)
+
+    def _settled(self) -> list[str]:
+        found: list[str] = []
+        while self._unsettled:
+            found.append(self._unsettled.popleft())
+        return found
 
     def show_rows(self, timeout: float | None = None) -> None:
         """Wait until the rows handed over so far are where readers see them; as `flush` waits."""
@@ -246,6 +262,7 @@ class Buffer:
         self._rows.abandon()
         self._pool.reset_after_fork()
         self._ledger.after_fork()
+        self._unsettled.clear()
         self._outage = None
         self.forked = True
         self.first = False

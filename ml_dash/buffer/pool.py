@@ -1,7 +1,8 @@
 """Worker threads for what takes time: encoding images, hashing and writing files.
 
 - Jobs of one key (a file's path) run in the order of their calls, one at a time; others at once.
-- Bytes in flight are bounded: a caller over the bound waits until a worker has finished something.
+- Bytes in flight are bounded: a caller over the bound has the time to do a part of its job itself,
+  such as encoding a frame; if that makes it no smaller, it waits until a worker has finished one.
 - A job that fails for want of disk is tried again until it works or the pool closes; one that fails
   for another reason is counted as lost. Neither is raised to the one who submitted it.
 """
@@ -22,6 +23,23 @@ Job = Callable[[], None]
 Lose = Callable[[str], None]
 
 _RETRY = (0.05, 0.1, 0.2, 0.5, 1.0)
+_SHRUNK = (
+    4  # a shrunk job counts as a fourth at least: closing must get through all of them in time
+)
+
+
+class Shrinkable:
+    """A job that can be made to hold on to less, for a caller that would have to wait otherwise."""
+
+    __slots__ = ()
+
+    def __call__(self) -> None:
+        """Do it, or what is left of it."""
+        raise NotImplementedError
+
+    def shrink(self) -> int:
+        """Do the part that needs no disk, in the caller's thread; the bytes held from now on."""
+        raise NotImplementedError
 
 
 @dataclass(slots=True, eq=False)
@@ -69,8 +87,12 @@ class Pool:
     def submit(self, key: str, size: int, job: Job) -> bool:
         """Queue a job; false when an outage lasts too long and it was refused."""
         turn = _Turn(key, size, job)
+        shrinkable = job if isinstance(job, Shrinkable) else None
         while not self._admit(turn):
-            if not self._wait_for_progress():
+            if shrinkable is not None:
+                turn.size = max(shrinkable.shrink(), size // _SHRUNK)
+                shrinkable = None
+            elif not self._wait_for_progress():
                 self._lose(f"the queue of files is full: {self.error}")
                 return False
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 
 from ml_dash import ids
@@ -154,14 +154,14 @@ class RowWriter:
             return False
         return not drainer.failed
 
-    def sync(self) -> None:
-        """Have the disk itself confirm the segments written since the last time."""
+    def sync(self, files: Sequence[str] = ()) -> None:
+        """Have the disk itself confirm the segments written since the last time, and files."""
         drainer = self._drainer
         if drainer is None:
             return
         touched, drainer.touched = drainer.touched, set()
         try:
-            self._backend.sync(sorted(touched))
+            self._backend.sync([*sorted(touched), *files])
         except OSError as error:
             self._ledger.warn_once(
                 "fsync", f"the disk did not confirm that it has the rows: {error}"

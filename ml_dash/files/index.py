@@ -114,10 +114,10 @@ class FileIndex:
         return (decode_row(line) for _, line in sorted(found))
 
     def _take_block(self, block: Block) -> None:
-        for row, line in zip(block.rows, block.lines(), strict=True):
-            path = row.get("path")
-            if type(path) is str:
-                self._take(path, row["timestamp"], None if row.get("op") == "delete" else line)
+        from ml_dash.reading.files import changes
+
+        for path, timestamp, line in changes(block):
+            self._take(path, timestamp, line)
 
     def _take(self, path: str, timestamp: float, line: bytes | None) -> None:
         known = self._rows.get(path)

@@ -9,10 +9,11 @@ from ml_dash import clock
 from ml_dash.backends.blobs import Bytes
 from ml_dash.files import serializers
 from ml_dash.files.arguments import WHAT, as_text
+from ml_dash.files.saving import Saving
 from ml_dash.files.serializers import IMAGES, PathLike, suffix_of
 from ml_dash.files.shelves import Draft
 from ml_dash.files.spool import HELD
-from ml_dash.files.store import FileStore, Saving
+from ml_dash.files.store import FileStore
 from ml_dash.moment import joined
 from ml_dash.names import split_path, step_in_name
 from ml_dash.steps import as_step, as_timestamp

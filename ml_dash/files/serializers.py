@@ -11,7 +11,8 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any, Protocol, cast
 
 import orjson
@@ -141,24 +142,45 @@ def numpy_writer(value: Any, suffix: str, *, copy_up_to: int) -> tuple[int, Call
     return size, lambda sink: np.lib.format.write_array(sink, array, allow_pickle=False)
 
 
-def write_torch(value: Any, sink: Sink) -> None:
-    """Write with `torch.save`.
+def write_torch(value: Any, sink: Sink, where: str = "save_torch") -> None:
+    """Write with `torch.save`. `where` is what a message calls it.
 
     Raises:
         ImportError: torch is not installed.
+        TypeError: something in the value cannot be pickled.
     """
     try:
         import torch
     except ImportError:
         raise missing_extra("torch", "save_torch", "torch") from None
-    torch.save(value, cast(IO[bytes], sink))  # it asks for `write` only
+    with _pickling(where, "save its state_dict() instead"):
+        torch.save(value, cast(IO[bytes], sink))  # it asks for `write` only
 
 
-def write_pickle(value: Any, sink: Sink) -> None:
-    """Write with `pickle`; raises what the value's pickling raises."""
+def write_pickle(value: Any, sink: Sink, where: str = "save_pkl") -> None:
+    """Write with `pickle`. `where` is what a message calls it.
+
+    Raises:
+        TypeError: something in the value cannot be pickled.
+    """
     import pickle
 
-    pickle.dump(value, sink, protocol=pickle.HIGHEST_PROTOCOL)
+    with _pickling(where, "save what it is made from instead"):
+        pickle.dump(value, sink, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+@contextmanager
+def _pickling(where: str, remedy: str) -> Iterator[None]:
+    """Say what was saved when pickle finds something in it that it cannot take."""
+    import pickle
+
+    try:
+        yield
+    except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
+        raise TypeError(
+            f"{where}: pickle cannot take it ({error}); lambdas, functions and classes made inside"
+            f" functions, locks, open files and generators have no pickled form; {remedy}"
+        ) from error
 
 
 def write_figure(figure: Any, suffix: str, sink: Sink, options: Mapping[str, Any]) -> None:
@@ -182,8 +204,9 @@ def current_figure() -> Any:
 def close_figure(figure: Any) -> None:
     """Take a figure off pyplot's list, which otherwise keeps every one that was ever made."""
     pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is not None:
-        pyplot.close(getattr(figure, "figure", figure))
+    figure = getattr(figure, "figure", figure)
+    if pyplot is not None and isinstance(figure, pyplot.Figure):
+        pyplot.close(figure)
 
 
 def content_type(path: str) -> str:

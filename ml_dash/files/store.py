@@ -14,45 +14,21 @@ import hashlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from ml_dash import clock, ids
+from ml_dash import clock
 from ml_dash.backends.blobs import CHUNK, BlobFolder
 from ml_dash.backends.folders import LinkError
 from ml_dash.buffer import Buffer
 from ml_dash.errors import TRANSIENT
 from ml_dash.files.index import STREAM, FileIndex, encode_entry, rows_of
-from ml_dash.files.shelves import Draft, shelf_of
+from ml_dash.files.saving import JOB, Encode, Encoding, Saving
+from ml_dash.files.shelves import DATA, Draft, shelf_of
 from ml_dash.files.spool import Spool
-
-JOB = 3 << 10
-"""Bytes that a queued file takes beside its content; with tiny files it is nearly all they take."""
 
 T = TypeVar("T")
 _TRIES = 3  # reads of a file that another process keeps replacing
-
-
-@dataclass(slots=True, eq=False)
-class Saving:
-    """One file on its way into the run.
-
-    Attributes:
-        path: what the user calls it.
-        parts: the components of that.
-        facts: what its row says besides, such as `step`; `fill` may add to it.
-        fill: writes the content into a draft. Called again when the disk failed.
-        id: its snowflake.
-        row: what was written into the index, once it was.
-    """
-
-    path: str
-    parts: tuple[str, ...]
-    facts: dict[str, Any]
-    fill: Callable[[Draft], object]
-    id: str = field(default_factory=ids.new_id)
-    row: dict[str, Any] | None = None
 
 
 class FileStore:
@@ -80,9 +56,17 @@ class FileStore:
 
     # -- saving ----------------------------------------------------------------------------------
 
-    def queue(self, saving: Saving, size: int) -> dict[str, Any]:
-        """Save behind the caller's back; `size` is what the saving holds on to, in bytes."""
-        taken = self.buffer.submit(saving.path, size + JOB, lambda: self._try(saving))
+    def queue(self, saving: Saving, size: int, encode: Encode | None = None) -> dict[str, Any]:
+        """Save behind the caller's back.
+
+        Args:
+            saving: the file; what `encode` returns is its content, where that is given.
+            size: the bytes that it holds on to.
+            encode: makes the content without any I/O; the caller does it when the queue is full.
+        """
+        size += JOB
+        job = None if encode is None else Encoding(self._try, saving, encode, size)
+        taken = self.buffer.submit(saving.path, size, job or (lambda: self._try(saving)))
         if taken and not self.buffer.synchronous:
             return {"status": "queued", "id": saving.id, "path": saving.path}
         return saving.row or {"status": "lost", "id": saving.id, "path": saving.path}
@@ -191,7 +175,9 @@ class FileStore:
             }
             saving.row = self._put(fields)
 
-        draft.commit(announce)
+        place = draft.commit(announce)
+        if "width" not in saving.facts:  # thousands of frames would take the disk too long
+            self.buffer.settle(f"{DATA}/{place}")
 
     def _put(self, fields: dict[str, Any]) -> dict[str, Any]:
         timestamp = clock.now()

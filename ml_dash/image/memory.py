@@ -5,7 +5,9 @@ frame of 480x640x3, and on virtual machines these take several times as long as 
 So frames of middling size are copied into slabs that the kernel is asked to back with huge pages,
 and a frame's place goes to the next one as soon as nobody refers to it.
 
-At most `IDLE` slabs stay when no frame is in flight. Small arrays come cheaply from the heap, and
+At most `IDLE` slabs stay when no frame is in flight. The memory of up to `SPARE` more is offered to
+the system, which takes it when it runs short (`MADV_FREE`); until then it counts as the process's,
+and the next burst of frames finds it without a fault. Small arrays come cheaply from the heap, and
 for large ones numpy itself asks for huge pages.
 """
 
@@ -29,8 +31,12 @@ SMALLEST, LARGEST = 64 << 10, 4 << 20
 IDLE = 4
 """Slabs without a frame that are kept for the next ones."""
 
+SPARE = 32
+"""Slabs' worth of memory that is offered to the system, and kept until it is taken."""
+
 _HUGE = 2 << 20
 _ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
+_OFFER = getattr(mmap, "MADV_FREE", None)
 
 
 def copy_of(array: Array) -> Array:
@@ -40,10 +46,15 @@ def copy_of(array: Array) -> Array:
     size = array.nbytes
     if _ADVICE is None or not SMALLEST <= size < LARGEST:
         return array.copy(order="K")
+    place = _take(-(-size // 64) * 64)
+    if array.flags.c_contiguous:
+        copy = place.as_array(array.shape, array.dtype.str)
+        np.copyto(copy, array)
+        return copy
     strides = array.strides
     order = sorted(range(array.ndim), key=lambda axis: -abs(strides[axis]))
     ordered = array.transpose(order)
-    copy = _take(-(-size // 64) * 64).as_array(ordered.shape, array.dtype.str)
+    copy = place.as_array(ordered.shape, array.dtype.str)
     np.copyto(copy, ordered)
     return copy.transpose(sorted(range(array.ndim), key=order.__getitem__))
 
@@ -56,19 +67,25 @@ class _Slab:
     def __init__(self, size: int) -> None:
         import numpy as np
 
-        # The kernel backs only what is aligned with huge pages: take one more and begin inside.
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self.memory = mmap.mmap(-1, SLAB + _HUGE, flags=flags)
-        if _ADVICE is not None:
-            try:
-                self.memory.madvise(_ADVICE)
-            except OSError:
-                pass  # a kernel without huge pages: it works, slower
+        try:
+            self.memory = _spare.pop()
+        except IndexError:
+            self.memory = _new_memory()
         begin = np.frombuffer(self.memory, np.uint8).ctypes.data
         begin += -begin % _HUGE
         self.size = size
         self.count = SLAB // size
         self.free = deque(begin + index * size for index in reversed(range(self.count)))
+
+    def __del__(self) -> None:
+        # Nobody refers to a place in it any more. As with a place, single operations only.
+        memory = getattr(self, "memory", None)
+        if memory is not None and _OFFER is not None and len(_spare) < SPARE:
+            try:
+                memory.madvise(_OFFER)
+            except OSError:
+                return  # a kernel that cannot: it is unmapped
+            _spare.append(memory)
 
 
 class _Place:
@@ -105,6 +122,17 @@ class _Place:
                     pass  # another thread did it
 
 
+def _new_memory() -> mmap.mmap:
+    # The kernel backs only what is aligned with huge pages: take one more and begin inside.
+    memory = mmap.mmap(-1, SLAB + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if _ADVICE is not None:
+        try:
+            memory.madvise(_ADVICE)
+        except OSError:
+            pass  # a kernel without huge pages: it works, slower
+    return memory
+
+
 def _take(size: int) -> _Place:
     # A slab that was let go meanwhile lives on for as long as the place in it.
     for slab in _slabs:
@@ -120,3 +148,4 @@ def _take(size: int) -> _Place:
 
 
 _slabs: list[_Slab] = []
+_spare: list[mmap.mmap] = []

@@ -143,10 +143,10 @@ class Gathering:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def __call__(self, **values: Mapping[str, Any]) -> Self:
-        """Gather values of several metrics: `metrics.buffer(train={"loss": 0.5})`."""
+    def __call__(self, *, step: int | None = None, **values: Mapping[str, Any]) -> Self:
+        """Gather values of several metrics: `metrics.buffer(step=3, train={"loss": 0.5})`."""
         for name, row in values.items():
-            self._metrics(name).buffer(row)
+            self._metrics(name).buffer(row if step is None else {"step": step, **row})
         return self
 
     def log_summary(self, *names: str, step: int | None = None) -> None:

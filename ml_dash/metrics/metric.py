@@ -163,23 +163,30 @@ class Metric:
 
     # -- summaries -------------------------------------------------------------------------------
 
-    def buffer(self, data: Mapping[str, Any] | None = None, /, **values: Any) -> Self:
+    def buffer(self, data: Mapping[str, Any] | int | None = None, /, **values: Any) -> Self:
         """Gather values in memory, for `log_summary` to write their statistics.
 
         Args:
-            data: values by key.
-            **values: more of them: numbers, numpy scalars, tensors of one element. Mappings are
-                flattened as by `log`. `None` was not measured and is left out.
+            data: values by key; or the step.
+            step: the step that the values are of, an integer. It is no value: the summary has the
+                last one as its own step, unless it is given another.
+            **values: numbers, numpy scalars, tensors of one element. Mappings are flattened as by
+                `log`. `None` was not measured and is left out.
 
         Raises:
-            ValueError: a value is not one number; nothing of this call is gathered then.
+            ValueError: a value is not one number, or the step no integer; nothing of this call is
+                gathered then.
         """
         if data is not None:
             values = united(data, values, self._where)
         if any(isinstance(value, Mapping) for value in values.values()):
             values = flatten(values, "/", self._where)
         rows.check_keys(values, self._where)
-        self._gathered.add(numeric(values, self._where))
+        step = values.pop("step", None)
+        row = numeric(values, self._where)
+        if step is not None:
+            row["step"] = as_step(step, self._where)
+        self._gathered.add(row)
         return self
 
     @property
@@ -193,7 +200,7 @@ class Metric:
         Args:
             names: `mean std min max count sum median first last`, and percentiles such as `p95` or
                 `p99.9`; by default `mean`. See `ml_dash.metrics.summaries` for what they mean.
-            step: the row's step.
+            step: the row's step; by default the last one that `buffer` was given.
 
         The row has `loss.mean` and so on for each key. NaN is left out of the statistics and
         counted in `loss.nan`. Writes nothing when nothing was gathered.
@@ -209,9 +216,13 @@ class Metric:
         step = None if step is None else as_step(step, self._where)
         taken = self._gathered.take()
         try:
+            gathered = columns(taken)
+            steps = gathered.pop("step", None)
+            if step is None and steps:
+                step = int(steps[-1])
             row = {
                 f"{key}.{name}": value
-                for key, values in columns(taken).items()
+                for key, values in gathered.items()
                 for name, value in summarize(values, names).items()
             }
             if row:
@@ -226,7 +237,7 @@ class Metric:
         return {
             key: values[-limit:] if limit else values
             for key, values in gathered.items()
-            if not keys or key in keys
+            if (not keys or key in keys) and key != "step"
         }
 
     # -- reading ---------------------------------------------------------------------------------
