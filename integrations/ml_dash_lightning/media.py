@@ -1,0 +1,188 @@
+"""What a logger takes beside numbers: images, videos, texts, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_dash_lightning.base import rank_zero_only
+from ml_dash_lightning.guard import harmless
+from ml_dash_lightning.pictures import as_image, as_list, as_video, captions_of
+
+if TYPE_CHECKING:
+    from ml_dash import Experiment
+
+
+class Media:
+    """The `log_…` methods of `MLDashLogger` for what is no metric.
+
+    A wrong argument is an exception; what goes wrong in recording is told once.
+    """
+
+    failures: dict[str, int]
+
+    def _running(self) -> Experiment:
+        raise NotImplementedError
+
+    def _record(self, step: Any, **what: Any) -> int:
+        raise NotImplementedError
+
+    def _path(self, kind: str, key: str) -> str:
+        raise NotImplementedError
+
+    @rank_zero_only
+    def log_image(self, key: str, images: Any, step: int | None = None, **options: Any) -> None:
+        """Log images as PNG files `images/<key>/frame_….png`, and a row for each.
+
+        Args:
+            key: what they are, such as `val/samples`.
+            images: a list of arrays or tensors of shape (H, W), (H, W, C) or (C, H, W), PIL images,
+                figures, or paths; one of them; or a batch (N, …).
+            step: the step that they belong to; by default one more than the last.
+            **options: lists as long as `images`, such as `caption=[…]`: columns of the track
+                `images/<key>`, whose `frame` names the file.
+
+        Raises:
+            TypeError: `images` or an option is no list.
+            ValueError: an option has another length than there are images.
+        """
+        what = f"log_image {key!r}"
+        found = as_list(images, what)
+        self._log_images(key, found, captions_of(len(found), what, options), step)
+
+    @harmless
+    def _log_images(
+        self, key: str, images: list[Any], fields: list[dict[str, Any]], step: Any
+    ) -> None:
+        topic = self._path("images", key)
+        for index, (image, row) in enumerate(zip(images, fields, strict=True)):
+            step = self._record(
+                step,
+                tracks={topic: {"index": index, **row}},
+                frames={topic: as_image(image)},
+            )
+
+    @rank_zero_only
+    def log_video(
+        self, key: str, videos: Any, step: int | None = None, fps: float = 30, **options: Any
+    ) -> None:
+        """Log videos: files as they are, arrays as MP4 where `ml-dash[video]` is installed.
+
+        Where it is not, an array's frames are saved one by one, below `videos/<key>/`, so that
+        nothing is lost. The track `videos/<key>` has a row for each video.
+
+        Args:
+            key: what they show.
+            videos: a list of paths, or of arrays or tensors of shape (T, C, H, W), (T, H, W, C) or
+                (T, H, W); or one of them; or a batch of five dimensions.
+            step: the step that they belong to; by default one more than the last.
+            fps: frames a second.
+            **options: lists as long as `videos`, such as `caption=[…]`.
+
+        Raises:
+            TypeError, ValueError: as for `log_image`.
+        """
+        what = f"log_video {key!r}"
+        if isinstance(videos, (str, Path)) or getattr(videos, "ndim", 0) in (3, 4):
+            videos = [videos]
+        elif getattr(videos, "ndim", 0) != 5 and not isinstance(videos, (list, tuple)):
+            raise TypeError(f"{what}: videos is a {type(videos).__name__}; give a list of videos")
+        found = list(videos)
+        self._log_videos(key, found, captions_of(len(found), what, options), step, fps)
+
+    @harmless
+    def _log_videos(
+        self, key: str, videos: list[Any], fields: list[dict[str, Any]], step: Any, fps: float
+    ) -> None:
+        topic = self._path("videos", key)
+        for index, (video, row) in enumerate(zip(videos, fields, strict=True)):
+            saved = self._save_video(topic, video, step, index, fps)
+            step = self._record(step, tracks={topic: {"index": index, "fps": fps, **saved, **row}})
+
+    def _save_video(
+        self, topic: str, video: Any, step: Any, index: int, fps: float
+    ) -> dict[str, Any]:
+        files = self._running().files
+        stem = f"video_{0 if step is None else int(step):08d}_{index}"
+        if isinstance(video, (str, Path)):
+            name = f"{stem}{Path(video).suffix}"
+            files(topic).save_file(video, to=name, step=step)
+            return {"file": name}
+        frames = as_video(video)
+        save = getattr(files(topic), "save_video", None)
+        if save is not None:
+            try:
+                save(frames, to=f"{stem}.mp4", fps=fps, step=step)
+                return {"file": f"{stem}.mp4"}
+            except ImportError:
+                pass  # no encoder is installed
+        for number, frame in enumerate(frames):
+            files(f"{topic}/{stem}").save_image(frame, to=f"{number:06d}.png", step=step)
+        return {"folder": stem, "frames": len(frames)}
+
+    @rank_zero_only
+    @harmless
+    def log_text(self, key: str, text: Any, step: int | None = None, **fields: Any) -> None:
+        """Log texts, such as generated samples, as rows of the track `texts/<key>`.
+
+        Args:
+            key: what they are.
+            text: a text, or a list of them.
+            step: the step that they belong to; by default one more than the last.
+            **fields: more columns.
+        """
+        texts = [text] if isinstance(text, str) or not isinstance(text, Sequence) else text
+        for one in texts:
+            step = self._record(
+                step, tracks={self._path("texts", key): {"text": str(one), **fields}}
+            )
+
+    @rank_zero_only
+    def log_table(
+        self,
+        key: str,
+        columns: Sequence[str] | None = None,
+        data: Sequence[Sequence[Any]] | None = None,
+        dataframe: Any = None,
+        step: int | None = None,
+    ) -> None:
+        """Log a table as rows of the track `tables/<key>`, numbered by the column `row`.
+
+        Args:
+            key: what it is.
+            columns: the names of the columns.
+            data: rows, each as long as `columns`.
+            dataframe: a pandas or polars frame, in place of both.
+            step: the step that it belongs to; by default one more than the last.
+
+        Raises:
+            ValueError: neither data nor a frame is given, or a row has another length.
+        """
+        rows = _table(key, columns, data, dataframe)
+        self._log_rows(self._path("tables", key), rows, step)
+
+    @harmless
+    def _log_rows(self, topic: str, rows: list[Mapping[str, Any]], step: Any) -> None:
+        for number, row in enumerate(rows):
+            step = self._record(step, tracks={topic: {"row": number, **row}})
+
+
+def _table(key: str, columns: Any, data: Any, dataframe: Any) -> list[Mapping[str, Any]]:
+    where = f"log_table {key!r}"
+    if dataframe is not None:
+        if hasattr(dataframe, "to_dicts"):  # polars
+            return list(dataframe.to_dicts())
+        return [
+            {str(name): value for name, value in row.items()}
+            for row in dataframe.to_dict("records")
+        ]
+    if columns is None or data is None:
+        raise ValueError(f"{where}: give columns and data, or dataframe")
+    names = [str(name) for name in columns]
+    rows: list[Mapping[str, Any]] = []
+    for number, row in enumerate(data):
+        if len(row) != len(names):
+            raise ValueError(f"{where}: row {number} has {len(row)} values, not {len(names)}")
+        rows.append(dict(zip(names, row, strict=True)))
+    return rows

@@ -1,0 +1,122 @@
+"""Images and videos in the forms that training code has them, as arrays that can be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+CHANNELS = (1, 3, 4)
+
+
+def as_list(images: Any, what: str) -> list[Any]:
+    """The images of one call. One image is taken as a list of one, a batch apart.
+
+    Raises:
+        TypeError: it is no list, and nothing that is an image either.
+    """
+    if isinstance(images, (list, tuple)):
+        return list(images)
+    if isinstance(images, (str, Path)) or hasattr(images, "getbands") or is_figure(images):
+        return [images]
+    dimensions = getattr(images, "ndim", None)
+    if dimensions in (2, 3):
+        return [images]
+    if dimensions == 4:
+        return list(images)
+    raise TypeError(
+        f"{what}: images is a {type(images).__name__}; give a list of images: arrays or tensors of"
+        " shape (H, W), (H, W, C) or (C, H, W), PIL images, figures or paths"
+    )
+
+
+def captions_of(count: int, what: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each image the fields that belong to it, such as its caption.
+
+    Raises:
+        ValueError: a list has another length than there are images.
+        TypeError: an option is no list where there are several images.
+    """
+    fields: list[dict[str, Any]] = [{} for _ in range(count)]
+    for name, values in options.items():
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            if count != 1:
+                raise TypeError(f"{what}: {name} must be a list, one for each of {count} images")
+            values = [values]
+        if len(values) != count:
+            raise ValueError(f"{what}: {len(values)} values of {name} for {count} images")
+        for row, value in zip(fields, values, strict=True):
+            row[name] = value
+    return fields
+
+
+def as_image(image: Any) -> Any:
+    """An image with its channels last, if it has any: what `save_image` takes.
+
+    Of a torch tensor the channels are taken to be first, as everywhere in torch, of an array last;
+    where only the other reading has 1, 3 or 4 of them, it is that.
+    """
+    if isinstance(image, (str, Path)):
+        from PIL import Image
+
+        with Image.open(image) as opened:
+            return opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
+    if is_figure(image):
+        return drawn(image)
+    is_tensor = hasattr(image, "detach")
+    array = as_array(image)
+    if getattr(array, "ndim", 0) == 3 and channels_first(array.shape, is_tensor):
+        import numpy as np
+
+        return np.moveaxis(array, 0, -1)
+    return array
+
+
+def as_video(video: Any) -> list[Any]:
+    """The frames of a video, channels last: from (T, C, H, W), (T, H, W, C) or (T, H, W).
+
+    Raises:
+        ValueError: it has another number of dimensions.
+    """
+    if isinstance(video, (list, tuple)):
+        return [as_image(frame) for frame in video]
+    is_tensor = hasattr(video, "detach")
+    array = as_array(video)
+    if getattr(array, "ndim", 0) not in (3, 4):
+        raise ValueError("a video has the shape (T, C, H, W), (T, H, W, C) or (T, H, W)")
+    if array.ndim == 4 and channels_first(array.shape[1:], is_tensor):
+        import numpy as np
+
+        array = np.moveaxis(array, 1, -1)
+    return list(array)
+
+
+def channels_first(shape: Sequence[int], preferred: bool) -> bool:
+    """Whether a picture of three dimensions has its channels first."""
+    first, last = shape[0] in CHANNELS, shape[-1] in CHANNELS
+    return first and (preferred or not last)
+
+
+def as_array(value: Any) -> Any:
+    """A tensor as an array; all else as it is."""
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    return value.float().numpy() if "bfloat16" in str(value.dtype) else value.numpy()
+
+
+def is_figure(value: Any) -> bool:
+    """Whether it is a figure of matplotlib, without importing that."""
+    return hasattr(value, "canvas") and hasattr(value, "savefig")
+
+
+def drawn(figure: Any) -> Any:
+    """A figure as an array of shape (H, W, 4)."""
+    import io
+
+    from PIL import Image
+
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png")
+    with Image.open(memory) as opened:
+        return opened.convert("RGBA")

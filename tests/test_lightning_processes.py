@@ -1,0 +1,173 @@
+"""How fits end, and fits in several processes: one run, whole, with the right status."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripts import finish, run, start, wait_for_line
+
+from ml_dash import list_runs
+
+TESTS = str(Path(__file__).parent)
+SETUP = f"""
+import logging, warnings
+warnings.simplefilter("ignore")
+logging.disable()
+sys.path.insert(0, {TESTS!r})
+from lightning_parts import data, model, package, trainer
+from ml_dash_lightning import MLDashLogger
+pl = package()
+"""
+
+
+def only_run(folder: Path) -> Any:
+    """The one run that a script left."""
+    (found,) = list_runs(folder / "dash")
+    return found
+
+
+def test_a_fit_that_nobody_ends_is_complete_when_the_process_ends(tmp_path: Path) -> None:
+    """Neither `finalize` nor anybody else ends it; its last row is there."""
+    script = (
+        SETUP
+        + """
+logger = MLDashLogger(root, name="fit")
+trainer(pl, logger, enable_checkpointing=False).fit(model(pl), data())
+logger.log_metrics({"last": 1}, step=99)
+"""
+    )
+    code, _, err = run(tmp_path, script)
+    assert code == 0, err
+    found = only_run(tmp_path)
+    assert found.status == "COMPLETED"
+    assert found.metrics["lightning"].steps[-1] == 99
+
+
+def test_ctrl_c_makes_a_fit_cancelled(tmp_path: Path) -> None:
+    """The trainer catches it and exits by itself; what was logged is there."""
+    script = (
+        SETUP
+        + """
+def wait(module, index):
+    if index == 3:
+        print("waiting", flush=True)
+        time.sleep(60)
+logger = MLDashLogger(root, name="fit")
+trainer(pl, logger, enable_checkpointing=False).fit(model(pl, wait), data())
+"""
+    )
+    process = start(tmp_path, script)
+    wait_for_line(process, "waiting")
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code != 0, err
+    found = only_run(tmp_path)
+    assert found.status == "CANCELLED", err
+    assert found.metrics["lightning"].steps.tolist() == [0, 1, 2]
+
+
+def test_an_exception_out_of_a_fit_makes_it_failed(tmp_path: Path) -> None:
+    """Also when nobody catches it and the process ends by it."""
+    script = (
+        SETUP
+        + """
+def burst(module, index):
+    raise RuntimeError("burst")
+logger = MLDashLogger(root, name="fit")
+trainer(pl, logger, enable_checkpointing=False).fit(model(pl, burst), data())
+"""
+    )
+    code, _, err = run(tmp_path, script)
+    assert code == 1 and "burst" in err
+    found = only_run(tmp_path)
+    assert found.status == "FAILED"
+    assert "RuntimeError: burst" in found.sessions[0].error
+
+
+MODEL = """
+import torch
+class Model(pl.LightningModule):
+    def __init__(self, lr: float = 0.1):
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer = torch.nn.Linear(4, 1)
+    def training_step(self, batch, index):
+        loss = self.layer(batch).pow(2).mean()
+        self.log("loss", loss)
+        return loss
+    def validation_step(self, batch, index):
+        self.log("val_loss", self.layer(batch).pow(2).mean(), sync_dist=True)
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), self.hparams.lr)
+    def train_dataloader(self):
+        return data()
+"""
+
+DDP = (
+    SETUP
+    + MODEL
+    + """
+if __name__ == "__main__":
+    logger = MLDashLogger(root, name="fit")
+    fit = trainer(
+        pl, logger, epochs=1, enable_checkpointing=False, strategy=sys.argv[2], devices=2,
+        num_sanity_val_steps=0,
+    )
+    fit.fit(Model(), data(), data())
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="gloo between processes")
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+def test_ranks_write_one_run(tmp_path: Path, strategy: str) -> None:
+    """Rank zero records; a script that each rank runs, and spawned ranks."""
+    code, out, err = run(tmp_path, DDP, strategy, MASTER_ADDR="127.0.0.1")
+    assert code == 0, out + err
+    found = only_run(tmp_path)
+    assert found.status == "COMPLETED"
+    losses = [row for row in found.metrics["lightning"].rows() if "loss" in row]
+    assert [row["step"] for row in losses] == [0, 1, 2, 3]
+    assert len([row for row in found.metrics["lightning"].rows() if "val_loss" in row]) == 1
+
+
+CLI = (
+    SETUP
+    + MODEL
+    + """
+from lightning.pytorch.cli import LightningCLI
+config = root.parent / "config.yaml"
+config.write_text(f'''
+trainer:
+  accelerator: cpu
+  max_epochs: 1
+  log_every_n_steps: 1
+  enable_progress_bar: false
+  enable_checkpointing: false
+  logger:
+    class_path: ml_dash_lightning.MLDashLogger
+    init_args:
+      save_dir: {root}
+      name: fit
+      version: 3
+      log_model: all
+      tags: [a, b]
+model:
+  lr: 0.05
+''')
+LightningCLI(Model, args=["fit", "--config", str(config)], save_config_kwargs={"overwrite": True})
+"""
+)
+
+
+def test_a_command_line_makes_the_logger_from_plain_values(tmp_path: Path) -> None:
+    """LightningCLI with `class_path` and `init_args` in a YAML file."""
+    code, _, err = run(tmp_path, CLI)
+    assert code == 0, err
+    found = only_run(tmp_path)
+    assert (found.prefix, found.tags, found.params["lr"]) == ("fit/3", ["a", "b"], 0.05)
+    assert found.metrics["lightning"].steps.tolist() == list(range(8))
