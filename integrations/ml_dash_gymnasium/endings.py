@@ -1,0 +1,63 @@
+"""Sees to it that episodes which still go on get their last row before their run ends.
+
+That row is written when an episode ends. Programs end without closing their environments, and runs
+end before their environments are closed.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from functools import partial
+from typing import Protocol
+
+from ml_dash import Experiment
+
+
+class Stream(Protocol):
+    """What can be ended."""
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+
+    def abandon(self) -> None:
+        """Record nothing any more."""
+
+
+# Streams are held weakly: an environment that nobody has any more ends no episode.
+_streams: weakref.WeakKeyDictionary[Experiment, weakref.WeakSet[Stream]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def watch(experiment: Experiment, stream: Stream) -> None:
+    """Close a stream when its run ends before its environment was closed.
+
+    Args:
+        experiment: its run, which was started.
+        stream: whose last row may still be to come.
+    """
+    streams = _streams.get(experiment)
+    if streams is None:
+        streams = _streams[experiment] = weakref.WeakSet()
+        # One call for all of them: there may be thousands, one after the other.
+        experiment.run.before_end(partial(_close_all, weakref.ref(experiment)))
+    streams.add(stream)
+
+
+def _close_all(experiment: weakref.ref[Experiment]) -> None:
+    alive = experiment()
+    streams = None if alive is None else _streams.pop(alive, None)
+    for stream in list(streams or ()):
+        stream.close()
+
+
+def _after_fork_in_child() -> None:
+    for streams in list(_streams.values()):
+        for stream in list(streams):
+            stream.abandon()  # the parent goes on with it
+    _streams.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
