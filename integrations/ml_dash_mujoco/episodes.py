@@ -1,0 +1,52 @@
+"""Where episodes begin, told from simulation time going back."""
+
+from __future__ import annotations
+
+import mujoco
+
+from ml_dash_mujoco.simulation import bad_state_name, bad_states
+
+
+class Episodes:
+    """Counts episodes.
+
+    Attributes:
+        number: of the episode that goes on, from 0.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._reason = ""
+        self._bad = 0
+        self._time = float("-inf")
+        self._asked = False
+
+    def begin(self) -> None:
+        """Have the next call begin an episode, unless it is the first one."""
+        self._asked = self._time > float("-inf")
+
+    def see(self, data: mujoco.MjData, time: float, before: float) -> bool:
+        """Take in a call; whether it begins an episode.
+
+        Args:
+            data: the simulation.
+            time: its time.
+            before: its time at the call before, whether that was recorded or not.
+        """
+        self._time = time
+        if time > before and not self._asked:
+            return False
+        # MuJoCo resets a simulation whose state has gone bad, and counts that after the reset.
+        bad, known = bad_states(data), self._bad
+        self._bad = bad
+        asked, self._asked = self._asked, False
+        if not (asked or time < before or bad > known):
+            return False
+        self.number += 1
+        self._reason = "" if asked else bad_state_name(data)
+        return True
+
+    def take_reason(self) -> str:
+        """What made MuJoCo begin the episode by itself, such as `BADQPOS`: told once."""
+        reason, self._reason = self._reason, ""
+        return reason

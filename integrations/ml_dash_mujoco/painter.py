@@ -1,0 +1,229 @@
+"""Draws what the cameras see."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import sys
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import mujoco
+from numpy.typing import NDArray
+
+from ml_dash_mujoco.cameras import View
+from ml_dash_mujoco.contexts import NoOpenGLError, find_context, given
+from ml_dash_mujoco.pictures import Labels, depth_picture
+from ml_dash_mujoco.thread import AsItIs, Here, Place, RenderThread
+
+Picture = NDArray[Any]
+
+PATIENCE = 60.0
+"""Seconds for the first picture: a driver may compile for some, a forked process wait for ever."""
+
+_MOST_GEOMS = 10_000
+_FORKED = (
+    "this process was forked from one that had drawn, and OpenGL hangs in such a one; start it by"
+    " multiprocessing's 'spawn', or draw nothing before it is forked"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is drawn, and how.
+
+    Attributes:
+        views: by name.
+        size: height and width in pixels.
+        depth: metres that a count of the depth stands for; `None` for no depth.
+        labels: for segmentation; `None` for none.
+        shadows: whether lights cast shadows. In software they cost ten times the rest together.
+    """
+
+    views: Mapping[str, View]
+    size: tuple[int, int]
+    depth: float | None = None
+    labels: Labels | None = None
+    shadows: bool = False
+
+    @property
+    def folders(self) -> list[str]:
+        """The names of all folders that frames go to."""
+        endings = [
+            "",
+            *(["_depth"] if self.depth else []),
+            *(["_segmentation"] if self.labels else []),
+        ]
+        return [f"{name}{ending}" for name in self.views for ending in endings]
+
+
+@dataclass(slots=True)
+class Pictures:
+    """The pictures of one moment, by the name of their folder.
+
+    Attributes:
+        colour: uint8[height, width, 3].
+        exact: uint16[height, width], depth and segmentation.
+    """
+
+    colour: dict[str, Picture] = field(default_factory=dict)
+    exact: dict[str, Picture] = field(default_factory=dict)
+
+
+class Painter:
+    """Draws pictures of a simulation. Makes a renderer at the first one, unless one is given.
+
+    Args:
+        model: what is drawn.
+        look: see there.
+        renderer: one of the user's, to be used in the thread that made it; its own size and flags
+            hold.
+    """
+
+    def __init__(self, model: mujoco.MjModel, look: Look, renderer: Any = None) -> None:
+        self._model = model
+        self._look = look
+        self._given = renderer
+        self._renderer: Any = renderer
+        self._place: Place = AsItIs()
+        self._unable = ""
+        self._at_exit = partial(_close, weakref.ref(self))
+        _painters.add(self)
+
+    def draw(self, data: mujoco.MjData) -> Pictures:
+        """Draw what all cameras see.
+
+        Args:
+            data: a simulation whose poses are up to date; it is read only.
+
+        Raises:
+            NoOpenGLError: this process cannot draw, now and later.
+        """
+        if self._unable:
+            raise NoOpenGLError(self._unable)
+        if self._renderer is not None:
+            return self._place.do(lambda: self._draw(data))
+        try:
+            return self._draw_first(data)
+        except NoOpenGLError as error:
+            self._give_up(str(error))
+            raise
+
+    def close(self) -> None:
+        """Free the renderer and its context. Does nothing when there is none."""
+        renderer, self._renderer = self._renderer, None
+        self._unable = self._unable or "the hook is closed"
+        if renderer is None or renderer is self._given:
+            return
+        atexit.unregister(self._at_exit)
+        try:
+            self._place.do(renderer.close, PATIENCE)
+        except Exception:  # noqa: BLE001 - a driver that cannot let go must not end the program
+            _keep_for_ever(renderer)
+        self._place.leave()
+
+    def _draw_first(self, data: mujoco.MjData) -> Pictures:
+        if _forked_after_drawing:
+            raise NoOpenGLError(_FORKED)
+        height, width = self._look.size
+        name, make_context = find_context(height, width)
+        self._place = Here() if name == "glfw" else RenderThread()
+
+        def first() -> Pictures:
+            self._renderer = self._build(make_context)
+            return self._draw(data)
+
+        global _has_drawn
+        _has_drawn = True
+        try:
+            return self._place.do(first, PATIENCE)
+        except TimeoutError:
+            raise NoOpenGLError(
+                f"OpenGL ({name}) made no picture within {PATIENCE:.0f} s; in a forked process use"
+                " multiprocessing's 'spawn'"
+            ) from None
+        except NoOpenGLError:
+            raise
+        except Exception as error:  # once only: MuJoCo ends a process that tries again
+            raise NoOpenGLError(f"MuJoCo cannot draw with {name}: {error}") from error
+
+    def _build(self, make_context: Any) -> Any:
+        height, width = self._look.size
+        with given(make_context()):
+            renderer = mujoco.Renderer(
+                self._model, height, width, max_geom=max(_MOST_GEOMS, 2 * self._model.ngeom)
+            )
+        if not self._look.shadows:
+            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+        # Now, so that it comes before MuJoCo ends what the context depends on.
+        atexit.register(self._at_exit)
+        return renderer
+
+    def _draw(self, data: mujoco.MjData) -> Pictures:
+        renderer, look = self._renderer, self._look
+        pictures = Pictures()
+        for name, view in look.views.items():
+            renderer.update_scene(data, camera=view)
+            pictures.colour[name] = renderer.render()
+            if look.depth is not None:
+                renderer.enable_depth_rendering()
+                try:
+                    far = float(self._model.vis.map.zfar * self._model.stat.extent)
+                    depth = depth_picture(renderer.render(), far, look.depth)
+                finally:
+                    renderer.disable_depth_rendering()
+                pictures.exact[f"{name}_depth"] = depth
+            if look.labels is not None:
+                renderer.enable_segmentation_rendering()
+                try:
+                    segmentation = look.labels.picture(renderer.render())
+                finally:
+                    renderer.disable_segmentation_rendering()
+                pictures.exact[f"{name}_segmentation"] = segmentation
+        return pictures
+
+    def _give_up(self, reason: str) -> None:
+        self._unable = reason
+        renderer, self._renderer = self._renderer, None
+        if renderer is not None:
+            _keep_for_ever(renderer)
+        self._place.leave()
+
+    def _after_fork(self) -> None:
+        """In the child: its threads and its graphics driver are gone, whatever they look like."""
+        renderer, self._renderer = self._renderer, None
+        if renderer is not None:
+            _keep_for_ever(renderer)
+            self._unable = _FORKED
+        self._place = AsItIs()
+
+
+_painters: weakref.WeakSet[Painter] = weakref.WeakSet()
+_has_drawn = False
+_forked_after_drawing = False
+
+
+def _close(painter: weakref.ref[Painter]) -> None:
+    if (one := painter()) is not None:
+        one.close()
+
+
+def _keep_for_ever(thing: Any) -> None:
+    """Never free it: not at the end of the process either, where that would call into OpenGL."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _after_fork_in_child() -> None:
+    global _forked_after_drawing
+    egl = getattr(sys.modules.get("mujoco.egl"), "EGL_DISPLAY", None)
+    _forked_after_drawing = _forked_after_drawing or _has_drawn or egl is not None
+    for painter in list(_painters):
+        painter._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

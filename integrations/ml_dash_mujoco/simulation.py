@@ -1,0 +1,106 @@
+"""What is recorded: a model with its data, or an environment that holds both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+
+_BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
+_BAD_NAMES = ("BADQPOS", "BADQVEL", "BADQACC")
+
+
+class Simulation:
+    """A simulation, as it was given to the hook.
+
+    Args:
+        model: a `mujoco.MjModel`, or a Gymnasium environment whose `unwrapped` has `model` and
+            `data`.
+
+    Attributes:
+        model: its model.
+        environment: the environment as it was given, else `None`.
+        source: what holds its data; `None` where that comes with each call.
+
+    Raises:
+        TypeError: neither.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.environment: Any = None
+        self.source: Any = None
+        if not isinstance(model, mujoco.MjModel):
+            source = _holder(model)
+            if source is None:
+                raise TypeError(
+                    f"model is a {type(model).__name__}; give a mujoco.MjModel, or a Gymnasium"
+                    " environment whose `unwrapped` has `model` and `data` of MuJoCo"
+                    " (of dm_control: physics.model.ptr, and hook(physics.data.ptr))"
+                )
+            self.environment, self.source, model = model, source, source.model
+        self.model: mujoco.MjModel = model
+        self._known: mujoco.MjData = None
+
+    def data_of(self, given: Any) -> mujoco.MjData:
+        """The data of what the hook was called with.
+
+        Raises:
+            TypeError: it has none.
+        """
+        if isinstance(given, mujoco.MjData):
+            return given
+        source = self.source if given is None else _holder(given)
+        if source is None:
+            raise TypeError(
+                f"the hook was called with {_kind(given)}; give it the mujoco.MjData of the"
+                " simulation: hook(data)"
+            )
+        return source.data
+
+    def has_changed(self, data: mujoco.MjData) -> bool:
+        """Whether an environment has made itself another model since the last call.
+
+        Raises:
+            ValueError: the data is that of another model.
+        """
+        if data is self._known:
+            return False
+        if self.source is not None and data is self.source.data:
+            before, self.model = self.model, self.source.model
+            self._known = data
+            return before is not self.model
+        if not _alike(data.model, self.model):
+            raise ValueError(
+                "the hook was called with the data of another model than the one it was made with;"
+                " make a hook for each model"
+            )
+        self._known = data
+        return False
+
+
+def bad_states(data: mujoco.MjData) -> int:
+    """How often MuJoCo found a bad state since the last reset; it resets by itself then."""
+    return int(data.warning.number[_BAD].sum())
+
+
+def bad_state_name(data: mujoco.MjData) -> str:
+    """Which kind of bad state that was: `BADQPOS`, `BADQVEL` or `BADQACC`; empty for none."""
+    numbers = data.warning.number[_BAD]
+    return _BAD_NAMES[int(numbers.argmax())] if numbers.any() else ""
+
+
+def _holder(environment: Any) -> Any:
+    """What holds model and data in an environment, below all its wrappers."""
+    base = getattr(environment, "unwrapped", None)
+    model, data = getattr(base, "model", None), getattr(base, "data", None)
+    found = isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData)
+    return base if found else None
+
+
+def _alike(model: mujoco.MjModel, other: mujoco.MjModel) -> bool:
+    """Whether a state of one model is one of the other: the same model, a copy, loaded again."""
+    return model is other or (model.names == other.names and model.nq == other.nq)
+
+
+def _kind(given: Any) -> str:
+    return "nothing" if given is None else f"a {type(given).__name__}"

@@ -1,0 +1,231 @@
+"""The MuJoCo hook and Gymnasium: environments as simulations, and the wrapper at the same time."""
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+from mujoco_models import SIZE, needs_opengl
+
+import ml_dash
+from ml_dash import Experiment
+from ml_dash_mujoco import RenderHook
+
+gym = pytest.importorskip("gymnasium")
+pytest.importorskip("imageio", reason="gymnasium[mujoco] needs it")
+
+TRACK = "mujoco/state"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """One whose run goes on."""
+    with Experiment("robotics/pendulum", dash_root=tmp_path, environment=False).run as running:
+        yield running
+
+
+@pytest.fixture
+def env():
+    """An environment of five MuJoCo steps a step."""
+    made = gym.make("InvertedDoublePendulum-v5", max_episode_steps=4)
+    yield made
+    made.close()
+
+
+def read(experiment):
+    """The run as it is on disk now."""
+    experiment.flush()
+    return ml_dash.open_run(experiment.folder)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("how", ["", "env", "env.unwrapped.data", "gym.wrappers.TimeAware(env)"])
+def test_an_environment_is_recorded(experiment, env, how, wrapped):
+    """By `hook()` or `hook(env)`; resets begin episodes."""
+    hook = RenderHook(experiment, env if wrapped else env.unwrapped, [], every=1, state=["qpos"])
+    positions = []
+    for episode in range(2):
+        env.reset(seed=episode)
+        for _ in range(3):
+            hook(*([eval(how, {"env": env, "gym": _Wrappers})] if how else []))
+            positions.append(env.unwrapped.data.qpos.copy())
+            env.step(env.action_space.sample())
+    table = read(experiment).tracks[TRACK]
+    assert np.array_equal(table["qpos"], positions)
+    assert table["episode"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert table["time"].tolist() == pytest.approx([0.0, 0.05, 0.1] * 2)
+    assert hook.failures == 0
+
+
+class _Wrappers:
+    class wrappers:  # noqa: N801 - as gymnasium calls it
+        @staticmethod
+        def TimeAware(env):
+            """A wrapper that the hook has not seen."""
+            return gym.Wrapper(env)
+
+
+@needs_opengl
+def test_an_environment_that_makes_itself_a_new_model_is_followed(experiment, env):
+    """As those do that change their world at a reset; names and renderer are the new model's."""
+    hook = RenderHook(experiment, env, size=SIZE, every=1, state=["qpos"])
+    env.reset(seed=0)
+    hook()
+    base = env.unwrapped
+    base.model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><body><joint name='j'/><geom size='1' rgba='1 0 0 1'/></body>"
+        "</worldbody></mujoco>"
+    )
+    base.data = mujoco.MjData(base.model)
+    hook()
+    run = read(experiment)
+    assert [len(row["qpos"]) for row in run.tracks[TRACK]] == [3, 1]
+    assert run.metadata["mujoco"][TRACK]["columns"]["qpos"] == {"j": [0, 1]}
+    frames = run.frames("mujoco/free")
+    assert len(frames) == 2 and hook.failures == 0
+    assert frames[1][24, 32, 0] > 100, "the red ball is in the middle"
+
+
+class ArmEnv(gym.Env):
+    """The arm of the examples, whose action is where its joints should go."""
+
+    def __init__(self, arm):
+        self.arm = arm
+        self.model, self.data = arm.model, arm.data
+        bound = np.full(arm.model.nu, np.pi)
+        self.action_space = gym.spaces.Box(-bound, bound, dtype=np.float64)
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        """Back to the keyframe `home`."""
+        super().reset(seed=seed)
+        mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key("home").id)
+        mujoco.mj_forward(self.model, self.data)
+        return self.arm.ee, {}
+
+    def step(self, action):
+        """Four steps of the simulation: 50 Hz."""
+        self.data.ctrl[:] = action
+        mujoco.mj_step(self.model, self.data, 4)
+        mujoco.mj_forward(self.model, self.data)
+        return self.arm.ee, 0.0, False, self.data.time > 0.599, {}
+
+
+@needs_opengl
+def test_an_arm_under_control_is_recorded_by_hook_and_wrapper_at_once(experiment, monkeypatch):
+    """Observation, action, state and frame of a step fit together, and the arm has moved."""
+    from ml_dash_gymnasium import RecordToDash
+
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from arm import Arm, path
+
+    try:
+        arm = Arm(steps=60)
+    except ValueError:
+        pytest.skip("arm.xml needs a later mujoco than 3.2")
+    env = RecordToDash(ArmEnv(arm), experiment, frames=None)
+    hook = RenderHook(
+        experiment, env, ["front"], SIZE, fps=25, rows_every=1, state=["ctrl", "site:ee"]
+    )
+    for episode in range(2):
+        env.reset(seed=episode)
+        hook()
+        over = False
+        while not over:
+            arm.target = path(arm.data.time)
+            arm._steer()  # the controller: it sets data.ctrl
+            over = env.step(arm.data.ctrl.copy())[3]
+            hook()
+    env.close()
+    run = read(experiment)
+    steps, state = run.tracks["env/steps"], run.tracks[TRACK]
+    assert len(steps) == len(state) == 2 * 31 and hook.failures == 0
+    assert state.timestamps.tolist() == steps.timestamps.tolist()
+    assert state["episode"].tolist() == steps["episode"].tolist()
+    assert np.array_equal(state["site.ee"], steps["obs"])
+    actions, controls = [row.get("action") for row in steps], state["ctrl"]
+    for n in np.flatnonzero(state["time"] < 0.59):
+        assert np.array_equal(actions[n], controls[n + 1]), "what it did next"
+    frames = run.frames("mujoco/front")
+    assert frames.steps.tolist() == [*range(0, 31, 2), *range(31, 62, 2)]
+    assert np.ptp(steps["obs"], axis=0).max() > 0.1
+
+
+def both(experiment, env, *, episodes=2, **options):
+    """Record an environment with the wrapper and the hook; the run."""
+    from ml_dash_gymnasium import RecordToDash
+
+    recorded = RecordToDash(env, experiment, frames=None)
+    hook = RenderHook(experiment, recorded, size=SIZE, **options)
+    for episode in range(episodes):
+        recorded.reset(seed=episode)
+        hook()
+        over = False
+        while not over:
+            _, _, terminated, truncated, _ = recorded.step(np.zeros(1, np.float32))
+            hook()
+            over = terminated or truncated
+    recorded.close()
+    assert hook.failures == 0
+    return read(experiment)
+
+
+@needs_opengl
+def test_hook_and_wrapper_make_one_step(experiment, env):
+    """Each observation, its state and its frame have one step and one timestamp."""
+    run = both(experiment, env, every=1)
+    state, steps = run.tracks[TRACK], run.tracks["env/steps"]
+    assert state["step"].tolist() == steps["step"].tolist() == list(range(10))
+    assert state.timestamps.tolist() == steps.timestamps.tolist()
+    assert state["episode"].tolist() == steps["episode"].tolist() == [0] * 5 + [1] * 5
+    assert run.frames("mujoco/free").steps.tolist() == list(range(10))
+    assert "substep" not in state.columns
+    rows = run.aligned("env/steps", TRACK, frames="mujoco/free", on="step")
+    assert len(rows) == 10 and rows.has_frame().all()
+    # and they are of the same state: the observation begins with the cart's position
+    observed = np.array([row["obs"][0] for row in steps])
+    assert np.allclose(state["qpos"][:, 0], observed)
+
+
+def test_a_hook_inside_the_environment_joins_the_step_that_comes_out(experiment, env):
+    """It is called for each step of the simulation, of which one of the environment has five."""
+    from ml_dash_gymnasium import RecordToDash
+
+    base = env.unwrapped
+    recorded = RecordToDash(env, experiment, frames=None)
+    hook = RenderHook(experiment, env, [], every=1)
+
+    def simulate(ctrl, frames):
+        base.data.ctrl[:] = ctrl
+        for _ in range(frames):
+            mujoco.mj_step(base.model, base.data)
+            hook()
+
+    base._step_mujoco_simulation = simulate
+    recorded.reset(seed=0)
+    for _ in range(2):
+        recorded.step(np.zeros(1, np.float32))
+        hook()  # the user calls it, too
+    rows = list(read(experiment).tracks[TRACK])
+    assert [row["step"] for row in rows] == [1] * 5 + [2] * 5
+    assert [row.get("substep") for row in rows] == [None, 1, 2, 3, 4] * 2
+
+
+@needs_opengl
+def test_a_deferred_hook_beside_the_wrapper_draws_the_same(tmp_path):
+    """Steps, names and pixels are those of drawing at once."""
+    runs = []
+    for name, deferred in (("now", False), ("later", True)):
+        env = gym.make("InvertedDoublePendulum-v5", max_episode_steps=4)
+        experiment = Experiment(name, dash_root=tmp_path, environment=False)
+        with experiment.run:
+            both(experiment, env, every=2, deferred=deferred)
+            if deferred:
+                from ml_dash_mujoco import render_deferred
+
+                render_deferred(experiment, progress=False)
+        runs.append(ml_dash.open_run(experiment.folder))
+    now, later = (run.frames("mujoco/free") for run in runs)
+    assert now.names == later.names and now.steps.tolist() == later.steps.tolist()
+    assert all(now.read_bytes(i) == later.read_bytes(i) for i in range(len(now)))

@@ -1,0 +1,230 @@
+"""OpenGL and its rules: without it rows go on, forked processes do not hang, others' stays."""
+
+import sys
+import threading
+from pathlib import Path
+
+import mujoco
+import pytest
+from mujoco_models import BACKENDS, SIZE, make, needs_opengl
+from scripts import run
+
+import ml_dash
+from ml_dash import Experiment
+from ml_dash_mujoco import RenderHook, painter
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="how it is found is Linux's")
+
+BEGIN = """
+sys.path.insert(0, {tests!r})
+import warnings
+import mujoco
+from mujoco_models import SIZE, make, restart
+from ml_dash_mujoco import RenderHook, render_deferred
+
+model, data = make()
+experiment = Experiment("a", dash_root=root, environment=False)
+
+def simulate(hook, steps=3):
+    for _ in range(steps):
+        mujoco.mj_step(model, data)
+        hook(data)
+"""
+
+
+def run_script(folder, script, **environment):
+    """Run a script that has the model `bench` and an experiment; its output, and the run."""
+    begin = BEGIN.format(tests=str(Path(__file__).parent))
+    environment = {"MUJOCO_GL": "", "PYOPENGL_PLATFORM": "", **environment}
+    code, out, err = run(folder, begin + script, **environment)
+    assert code == 0, out + err
+    return out, err, ml_dash.open_run(folder / "dash" / "a")
+
+
+RECORD = """
+with warnings.catch_warnings(record=True) as told, experiment.run:
+    warnings.simplefilter("always")
+    hook = RenderHook(experiment, model, ["front"], SIZE, every=1)
+    simulate(hook)
+print(len(told), *(warning.message for warning in told))
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"MUJOCO_GL": "disable"}, "switched off by MUJOCO_GL=disable"),
+        ({"MUJOCO_GL": "", "PYOPENGL_PLATFORM": "win32", "DISPLAY": ""}, "there is no screen"),
+        ({"MUJOCO_GL": "glfw", "DISPLAY": ""}, "glfw made no context"),
+    ],
+)
+def test_without_opengl_rows_are_recorded_and_the_packages_named(tmp_path, environment, reason):
+    """One warning, and what would have been drawn can be drawn where OpenGL works."""
+    out, _, recorded = run_script(tmp_path, RECORD, **environment)
+    assert out.startswith("1 ") and reason in out
+    assert "apt-get install -y libegl1 libgles2 libgl1-mesa-dri libosmesa6" in out
+    assert len(recorded.tracks["mujoco/state"]) == 3
+    assert recorded.status == "COMPLETED" and not recorded.cameras
+    assert len(recorded.tracks["mujoco/deferred"]) == 3
+
+
+@needs_opengl
+def test_what_could_not_be_drawn_is_drawn_elsewhere(tmp_path):
+    """In a process that has OpenGL, to the frames that the rows name."""
+    run_script(tmp_path, RECORD, MUJOCO_GL="disable")
+    out, _, recorded = run_script(tmp_path, "print(render_deferred(experiment, progress=False))")
+    assert out.strip() == "3"
+    frames = recorded.frames("mujoco/front")
+    assert frames.names == recorded.tracks["mujoco/state"]["frame"].tolist()
+
+
+@needs_opengl
+def test_drawing_where_nothing_can_be_drawn_is_told(tmp_path):
+    """By the packages that are missing, and without harm to the run."""
+    run_script(tmp_path, RECORD, MUJOCO_GL="disable")
+    script = """
+try:
+    render_deferred(experiment, progress=False)
+except RuntimeError as error:
+    print(error)
+"""
+    out, _, _ = run_script(tmp_path, script, MUJOCO_GL="disable")
+    assert "apt-get install" in out
+
+
+@needs_opengl
+@pytest.mark.parametrize("choice", ["", f"os.environ['MUJOCO_GL'] = {[*BACKENDS, ''][0]!r}"])
+def test_no_variable_need_be_set_before_mujoco_is_imported(tmp_path, choice):
+    """What works is found; what is set after the import counts, too."""
+    out, _, recorded = run_script(tmp_path, choice + RECORD)
+    assert out.strip() == "0"
+    assert len(recorded.frames("mujoco/front")) == 3
+
+
+FORK = """
+def work(name):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        {hook}
+        simulate(hook)
+    print(name, len(told), *(warning.message for warning in told), flush=True)
+
+with experiment.run:
+    hook = RenderHook(experiment, model, ["front"], SIZE, every=1)
+    {before}
+    pid = os.fork()
+    if pid == 0:
+        work("child")
+        {exit}
+    assert os.waitpid(pid, 0)[1] == 0
+    work("parent")
+"""
+
+
+# With sys.exit, OSMesa's own clean-up waits for threads that a forked process does not have.
+ENDINGS = [
+    (backend, ending)
+    for backend in BACKENDS
+    for ending in ("sys.exit(0)", "os._exit(experiment.run.complete() or 0)")
+    if (backend, ending) != ("osmesa", "sys.exit(0)")
+]
+INHERITED = "hook = globals()['hook']"
+
+
+@needs_opengl
+@pytest.mark.parametrize(("backend", "exit"), ENDINGS)
+def test_a_process_forked_after_drawing_never_hangs(tmp_path, backend, exit):
+    """OpenGL would hang there; rows go on, one warning is given, and the parent draws on."""
+    script = FORK.format(hook=INHERITED, before="simulate(hook)", exit=exit)
+    out, _, recorded = run_script(tmp_path, script, MUJOCO_GL=backend)
+    child, parent = out.splitlines()
+    assert child.startswith("child 1") and "'spawn'" in child
+    assert parent.startswith("parent 0")
+    kept = recorded.tracks["mujoco/deferred"]["frame"].tolist()
+    drawn = recorded.frames("mujoco/front").names
+    assert len(kept) == 3 and len(drawn) == 6
+    assert set(recorded.tracks["mujoco/state"]["frame"]) == {*kept, *drawn}
+    assert not set(kept) & set(drawn)
+
+
+@needs_opengl
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_hook_made_in_such_a_process_never_hangs(tmp_path, backend):
+    """Nor does one that was made after the fork."""
+    script = FORK.format(
+        hook="hook = RenderHook(experiment, model, [1], SIZE, every=1, prefix='child')",
+        before="simulate(hook)",
+        exit="os._exit(experiment.run.complete() or 0)",
+    )
+    script = script.replace("work('parent')", "")
+    out, _, recorded = run_script(tmp_path, script, MUJOCO_GL=backend)
+    assert out.startswith("child 1") and "'spawn'" in out
+    assert len(recorded.tracks["child/mujoco/deferred"]) == 3
+
+
+@needs_opengl
+def test_a_process_forked_before_drawing_draws(tmp_path):
+    """As the workers of a vector environment are."""
+    script = FORK.format(hook=INHERITED, before="", exit="os._exit(experiment.run.complete() or 0)")
+    out, _, recorded = run_script(tmp_path, script)
+    assert out.splitlines() == ["child 0", "parent 0"]
+    frames = recorded.frames("mujoco/front")
+    assert len(frames) == 6 and len(set(frames.names)) == 6
+
+
+@needs_opengl
+def test_a_driver_that_does_not_answer_is_not_waited_for(tmp_path, monkeypatch):
+    """As in a process that was forked from one in which somebody else had drawn."""
+    model, data = make()
+    gone = threading.Event()
+    monkeypatch.setattr(painter, "PATIENCE", 0.05)
+    monkeypatch.setattr(
+        painter, "find_context", lambda *_: ("egl", lambda: gone.wait(60) and 1 / 0)
+    )
+    with Experiment("a", dash_root=tmp_path).run as experiment:
+        hook = RenderHook(experiment, model, ["front"], SIZE, every=1)
+        with pytest.warns(RuntimeWarning, match="made no picture within"):
+            hook(data)
+        mujoco.mj_step(model, data)
+        hook(data)
+        gone.set()
+    assert len(ml_dash.open_run(experiment.folder).tracks["mujoco/deferred"]) == 2
+
+
+GYM = """
+import gymnasium as gym
+import numpy as np
+env = gym.make("InvertedPendulum-v5", render_mode="rgb_array", width=100, height=90)
+env.reset(seed=0)
+alone = env.render()
+with experiment.run:
+    hook = RenderHook(experiment, env, size=SIZE, every=1)
+    hook()
+    assert np.array_equal(env.render(), alone), "after drawing"
+    hook.close()
+    assert np.array_equal(env.render(), alone), "after closing"
+    assert hook.failures == 0
+env.close()
+"""
+
+
+@needs_opengl
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_renderer_of_an_environment_is_not_disturbed(tmp_path, backend):
+    """Its context is current in the user's thread all the while, and draws what it drew."""
+    pytest.importorskip("imageio")
+    _, _, recorded = run_script(tmp_path, GYM, MUJOCO_GL=backend)
+    assert len(recorded.frames("mujoco/free")) == 1
+
+
+@needs_opengl
+def test_a_program_ends_well_whatever_is_left_open(tmp_path):
+    """A hook that nobody closed, in a run that nobody ended."""
+    script = """
+experiment.run.start()
+hook = RenderHook(experiment, model, ["front"], SIZE, every=1)
+simulate(hook)
+"""
+    _, err, recorded = run_script(tmp_path, script)
+    assert err == "" or "Error" not in err
+    assert len(recorded.frames("mujoco/front")) == 3
