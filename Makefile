@@ -15,9 +15,9 @@ demo: ## set up, record a simulated robot arm, check what was recorded, draw it
 	@tools/setup.sh demo
 	@$(RUN) examples/robot.py $(ARGS)
 
-examples: ## run every example
-	@tools/setup.sh demo
-	@for name in quickstart images cartpole robot; do \
+examples: setup ## run every example
+	@for name in quickstart images cartpole robot gymnasium_cartpole gymnasium_pixels mujoco_arm \
+		lightning_fit sb3_ppo behaviour_cloning export_session; do \
 		echo "--- examples/$$name.py"; $(RUN) examples/$$name.py || exit 1; done
 
 test: lint types package pytest ## set up and run everything that CI runs

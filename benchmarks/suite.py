@@ -6,7 +6,20 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from benchmarks import calls, files, images, loops, memory, rates, reading, starting
+from benchmarks import (
+    calls,
+    environments,
+    files,
+    images,
+    lightning,
+    loops,
+    memory,
+    rates,
+    reading,
+    simulations,
+    starting,
+    vector,
+)
 from benchmarks.recording import Bench, DataLost
 from benchmarks.table import Result
 
@@ -34,6 +47,12 @@ SUITE: dict[str, Measurement] = {
     "size": starting.install_size,
     "start": starting.run_start,
     "reading": reading.columns,
+    "cartpole": environments.cartpole,
+    "pixels": environments.pixels,
+    "vector": vector.vector_steps,
+    "lightning": lightning.fits,
+    "mujoco-hook": simulations.hook_calls,
+    "mujoco-loop": simulations.hook_loop,
 }
 
 

@@ -14,7 +14,12 @@ from PIL import Image
 import ml_dash
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NAMES = ("quickstart", "images", "cartpole", "robot")
+NAMES = (
+    *("quickstart", "images", "cartpole", "robot"),
+    *("gymnasium_cartpole", "gymnasium_pixels", "sb3_ppo", "mujoco_arm"),
+    *("behaviour_cloning", "export_session"),
+)
+WITHOUT_EXPERIMENT = ("lightning_fit",)  # its logger makes one
 
 STEPS, EVERY, HEIGHT, WIDTH = 400, 20, 240, 320
 
@@ -53,7 +58,7 @@ def robot(tmp_path_factory):
     return printed, only_run(folder / "runs")
 
 
-@pytest.mark.parametrize("name", [*NAMES, "contact_sheet"])
+@pytest.mark.parametrize("name", [*NAMES, *WITHOUT_EXPERIMENT, "contact_sheet"])
 def test_every_example_says_what_it_does_when_asked(name, tmp_path):
     """`--help` prints the usage and records nothing."""
     printed = run_example(name, tmp_path, "--help")
@@ -80,6 +85,72 @@ def test_the_quickstart_records_a_training_run(tmp_path):
     line = run.files.read_json("models/line.json")
     assert line["slope"] == run.tracks["model/line"]["slope"][-1]
     assert f"ml-dash show {run.prefix}" in printed
+
+
+def test_a_recorded_environment_gives_its_transitions_back(tmp_path):
+    """Each episode whole: as many transitions as its metric says, the last one ending it."""
+    from ml_dash_gymnasium import transitions
+
+    sizes = ("--generations", 2, "--population", 4)
+    printed = run_example("gymnasium_cartpole", tmp_path, "--root", "runs", *sizes)
+    run = only_run(tmp_path / "runs")
+    found = list(transitions(run))
+    lengths = run.metrics["env/episodes"]["length"]
+    assert len(lengths) == 8 and lengths.sum() == len(found)
+    ends = np.flatnonzero([one.terminated or one.truncated for one in found])
+    assert np.array_equal(ends, np.cumsum(lengths) - 1)
+    assert f"of the first of {len(found)}:" in printed
+
+
+def test_recorded_pixels_are_frames_beside_their_rows(tmp_path):
+    """Every row has the picture that the agent saw; the best episode is drawn."""
+    printed = run_example("gymnasium_pixels", tmp_path, "--root", "runs", "--episodes", 2)
+    run = only_run(tmp_path / "runs")
+    rows = run.aligned("env/steps", frames="env/obs")
+    assert rows.has_frame().all() and rows.frame(0).shape == (64, 64, 3)
+    (path,) = re.findall(r"^look +(\S+):", printed, re.MULTILINE)
+    with Image.open(tmp_path / path) as sheet:
+        assert sheet.width > 1000
+
+
+def test_stable_baselines_trains_on_recorded_environments(tmp_path):
+    """PPO on CartPole and on pixels, each under a topic of its own."""
+    pytest.importorskip("stable_baselines3")
+    run_example("sb3_ppo", tmp_path, "--root", "runs", "--steps", 256, "--pixels", 32)
+    run = only_run(tmp_path / "runs")
+    assert run.status == "COMPLETED"
+    assert len(run.tracks["cartpole/steps"]) >= 256
+    assert len(run.frames("catch/obs")) >= 32
+
+
+@pytest.mark.parametrize("deferred", [(), ("--deferred",)])
+def test_the_hook_records_the_arm(tmp_path, deferred):
+    """Rows of state and frames at the rate asked for, drawn at once or afterwards."""
+    sizes = ("--steps", 200, "--height", 60, "--width", 80)
+    run_example("mujoco_arm", tmp_path, "--root", "runs", *sizes, *deferred)
+    run = only_run(tmp_path / "runs")
+    assert len(run.tracks["mujoco/state"]) == 20
+    rows = run.aligned("mujoco/state", frames="mujoco/front")
+    assert rows.has_frame().all() and rows.frame(0).shape == (60, 80, 3)
+
+
+def test_a_lightning_fit_goes_on_from_its_checkpoint(tmp_path):
+    """Two fits, one run: steps go on, the loss falls, checkpoints and pictures are kept."""
+    printed = run_example("lightning_fit", tmp_path, "--root", "runs", "--epochs", 2)
+    run = only_run(tmp_path / "runs")
+    losses = [row["val/loss"] for row in run.metrics["lightning"].rows() if "val/loss" in row]
+    steps = [row["step"] for row in run.metrics["lightning"].rows() if "train/loss" in row]
+    assert steps == list(range(4 * 12)) and len(losses) == 4 and losses[-1] < losses[0]
+    assert len(run.frames("images/curve")) == 4
+    (entry,) = run.files.read_json("checkpoints/checkpoints.json")
+    assert run.files.exists(f"checkpoints/{entry['best']}")
+    assert run.prefix in printed
+
+
+def test_an_exported_session_is_what_was_recorded(tmp_path):
+    """The example compares by itself, and says so."""
+    printed = run_example("export_session", tmp_path, "--root", "runs")
+    assert printed.strip()
 
 
 def test_the_images_come_back_as_the_arrays_they_were(tmp_path):

@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.skipif(frame_memory._ADVICE is None, reason="no huge pa
 def no_slabs(monkeypatch):
     """Each test begins without memory of others."""
     monkeypatch.setattr(frame_memory, "_slabs", [])
+    monkeypatch.setattr(frame_memory, "_spare", [])
 
 
 def frame(value, shape=(480, 640, 3)):
@@ -72,6 +74,46 @@ def test_memory_goes_back_when_no_frame_is_in_flight():
     assert len(frame_memory._slabs) == -(-100 // (SLAB // copies[0].nbytes))
     copies.clear()
     assert len(frame_memory._slabs) <= IDLE
+
+
+def burst(count=100, shape=(480, 640, 3)):
+    """Frames alive at once, and then none; whether they were right."""
+    copies = [copy_of(frame(number, shape)) for number in range(count)]
+    return all((copy == number).all() for number, copy in enumerate(copies))
+
+
+def no_new_memory():
+    """Stands in for the system's memory where none may be taken."""
+    raise AssertionError("memory was taken from the system")
+
+
+@pytest.mark.parametrize("shape", [(480, 640, 3), (200, 200, 3)])
+def test_a_burst_uses_the_memory_of_the_one_before(monkeypatch, shape):
+    """Also one of frames of another size; the frames are right."""
+    assert burst()
+    monkeypatch.setattr(frame_memory, "_new_memory", no_new_memory)
+    assert burst(shape=shape)
+
+
+def test_memory_without_a_frame_is_offered_to_the_system():
+    """The kernel knows that it may take it without asking."""
+    rollup = Path("/proc/self/smaps_rollup")
+    if not rollup.exists():
+        pytest.skip("no such account of memory here")
+    assert burst()
+    lines = (line.split() for line in rollup.read_text().splitlines())
+    offered = next(int(line[1]) * 1024 for line in lines if line[0] == "LazyFree:")
+    slabs = -(-100 // (SLAB // frame(0).nbytes)) - IDLE
+    assert len(frame_memory._spare) == slabs and offered > 0.9 * slabs * SLAB
+
+
+def test_no_more_than_so_much_memory_is_kept(monkeypatch):
+    """Beyond `SPARE` it goes back at once; where it cannot be offered, all of it."""
+    monkeypatch.setattr(frame_memory, "SPARE", 2)
+    assert burst() and len(frame_memory._spare) == 2
+    frame_memory._spare.clear()
+    monkeypatch.setattr(frame_memory, "_OFFER", None)
+    assert burst() and frame_memory._spare == []
 
 
 @pytest.mark.parametrize("size", [SMALLEST - 1, LARGEST])

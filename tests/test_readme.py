@@ -24,7 +24,8 @@ _LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 
 # Runs blocks of code in one namespace, as if they were pasted into one interpreter.
 RUNNER = """
-import contextlib, io, json, sys, traceback
+import contextlib, io, json, sys, traceback, warnings
+warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and the like
 answers, names = sys.stdout, {"__name__": "__main__"}
 for request in sys.stdin:
     error, printed = "", io.StringIO()

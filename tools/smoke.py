@@ -13,6 +13,7 @@ import numpy as np
 import ml_dash
 
 ROWS = 100
+ADAPTERS = ("gymnasium", "lightning", "mujoco")
 
 
 def main() -> None:
@@ -20,6 +21,9 @@ def main() -> None:
     package = Path(ml_dash.__file__).parent
     assert package.is_relative_to(sys.prefix), f"imported {package}, not the installed package"
     assert (package / "py.typed").exists(), "py.typed is missing: type checkers would ignore us"
+    for name in ADAPTERS:
+        adapter = package.with_name(f"ml_dash_{name}")
+        assert (adapter / "py.typed").exists(), f"{adapter} is not in the wheel"
     version = importlib.metadata.version("ml-dash")
     printed = subprocess.run(
         ["ml-dash", "--version"], check=True, capture_output=True, text=True

@@ -1,0 +1,104 @@
+"""The worker threads: what a caller does whose job finds no room."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ml_dash.buffer.pool import Pool, Shrinkable
+
+MANY = 100
+
+
+class Encoding(Shrinkable):
+    """A job that is one byte once it was shrunk; tells which thread did what."""
+
+    def __init__(self, done: list[str], name: str = "it", error: type[BaseException] | None = None):
+        self.done = done
+        self.name = name
+        self.error = error
+
+    def __call__(self) -> None:
+        self.done.append(f"written {self.name} {threading.current_thread().name}")
+
+    def shrink(self) -> int:
+        if self.error is not None:
+            raise self.error
+        self.done.append(f"shrunk {self.name} {threading.current_thread().name}")
+        return 1
+
+
+@contextmanager
+def busy_pool(
+    held: int, limit: int = MANY, key: str = "first"
+) -> Iterator[tuple[Pool, threading.Event]]:
+    """A pool of one thread, which is at a job that holds `held` bytes until the event."""
+    lost: list[str] = []
+    pool = Pool(1, limit, lost.append, lambda: 10.0)
+    go_on = threading.Event()
+    pool.submit(key, held, lambda: go_on.wait(10) and None)
+    try:
+        yield pool, go_on
+    finally:
+        go_on.set()
+        pool.close(10)
+        assert lost == [] and pool.in_flight == 0
+
+
+def test_a_caller_who_finds_no_room_shrinks_the_job_itself() -> None:
+    """In its own thread and once; the rest is the worker's."""
+    done: list[str] = []
+    here = threading.current_thread().name
+    with busy_pool(MANY // 2 + 1) as (pool, _):
+        assert pool.submit("frame", MANY // 2, Encoding(done))  # though only a part has room
+        assert done == [f"shrunk it {here}"]
+    assert done[1:] == ["written it ml-dash-files-0"]
+
+
+def test_a_job_that_has_room_is_not_shrunk() -> None:
+    """The caller goes on at once."""
+    done: list[str] = []
+    pool = Pool(1, MANY, done.append, lambda: 10.0)
+    assert pool.submit("frame", MANY, Encoding(done))
+    pool.close(10)
+    assert done == ["written it ml-dash-files-0"]
+
+
+def test_shrunk_jobs_are_bounded_in_number() -> None:
+    """However small they are, only four of them take the place of one: the caller waits then."""
+    done: list[str] = []
+    with busy_pool(1) as (pool, go_on):
+
+        def submit() -> None:
+            for number in range(5):
+                pool.submit(str(number), MANY, Encoding(done, str(number)))
+
+        caller = threading.Thread(target=submit)
+        caller.start()
+        caller.join(0.3)
+        assert caller.is_alive() and pool.unfinished == 1 + 3  # the fourth has one byte too many
+        go_on.set()
+        caller.join(10)
+    assert [line.split()[1] for line in done if line.startswith("written")] == list("01234")
+
+
+def test_jobs_of_one_key_keep_their_order_shrunk_or_not() -> None:
+    """What was shrunk does not overtake what was submitted before it."""
+    done: list[str] = []
+    with busy_pool(MANY, limit=2 * MANY, key="x") as (pool, _):
+        pool.submit("x", MANY // 2, Encoding(done, "a"))
+        pool.submit("x", MANY, Encoding(done, "b"))  # has no room as it is
+        pool.submit("x", 1, Encoding(done, "c"))
+    assert [line.split()[1] for line in done if line.startswith("written")] == ["a", "b", "c"]
+    assert [line.split()[1] for line in done if line.startswith("shrunk")] == ["b"]
+
+
+def test_an_interrupt_while_shrinking_leaves_nothing_behind() -> None:
+    """Ctrl-C reaches the caller; the job was not taken, and the bytes are not counted."""
+    done: list[str] = []
+    with busy_pool(MANY) as (pool, _):
+        with pytest.raises(KeyboardInterrupt):
+            pool.submit("frame", MANY, Encoding(done, error=KeyboardInterrupt))
+        assert pool.in_flight == MANY and pool.unfinished == 1
+    assert done == []
