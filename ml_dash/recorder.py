@@ -213,6 +213,7 @@ class Recorder:
             if not step.belongs_to(self._buffer):
                 raise ValueError(f"recorder: {step!r} belongs to another run")
             self._check_timestamp(timestamp, step)
+            self._next_step = max(self._next_step, step.step + 1)
             return step
         moment = in_block(self._buffer) if BLOCKS else None
         if moment is not None:

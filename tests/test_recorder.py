@@ -584,6 +584,9 @@ def test_a_begun_step_is_joined_until_the_next_one_begins(experiment: Experiment
     assert wrapper.record(second, tracks={"env": {"t": 1}}, frames={"env": picture()}) == 1
     wrapper.end()
     assert hook.record(tracks={"hook": {"x": 2}}) == 2
+    hook.record(wrapper.begin(7))
+    wrapper.end()
+    assert hook.record() == 8
     run = view(experiment)
     assert steps(experiment, "env") == [0, 1]
     assert steps(experiment, "hook") == [0, 1, 2]
