@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks import frames
 from benchmarks.calls import ROW, make_row
@@ -19,7 +20,7 @@ from ml_dash import Experiment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-_FRAMES, _ROWS, _SLACK = 256e6, 64e6, 32e6
+_FRAMES, _ROWS, _SLACK = 256 << 20, 64e6, 32e6
 """Bytes in flight that the defaults allow, and what may come on top."""
 
 
@@ -95,27 +96,26 @@ def _child(case: str, root: Path, number: int) -> dict[str, int]:
         warm_up(experiment, base, "jpg")
         before = _resident()
         _forget_peak()
-        _CASES[case](experiment, root, number)
+        _CASES[case](experiment, root, number, base.copy())
     return {"base": before, "peak": max(before, _peak())}
 
 
-def _save_frames(experiment: Experiment, root: Path, number: int) -> None:
-    frame = frames.render()
+def _save_frames(experiment: Experiment, root: Path, number: int, frame: Any) -> None:
     for i in range(number):
         frames.stamp(frame, i)
         experiment.files("robot/frames").save_image(frame, to=f"{i:06d}.jpg", quality=QUALITY)
 
 
-def _append_rows(experiment: Experiment, root: Path, number: int) -> None:
+def _append_rows(experiment: Experiment, root: Path, number: int, _: Any) -> None:
     statement = f'experiment.track("robot/position").append({ROW})'
     repeat(statement, number, experiment=experiment)
 
 
-def _save_file(experiment: Experiment, root: Path, number: int) -> None:
+def _save_file(experiment: Experiment, root: Path, number: int, _: Any) -> None:
     experiment.files("models").save(root / "source.bin")
 
 
-_CASES: dict[str, Callable[[Experiment, Path, int], None]] = {
+_CASES: dict[str, Callable[[Experiment, Path, int, Any], None]] = {
     "frames": _save_frames,
     "rows": _append_rows,
     "file": _save_file,
