@@ -54,7 +54,12 @@ SETTINGS = (
     Setting("log_batch_size", "ML_DASH_LOG_BATCH_SIZE", 100, "log rows gathered in a request"),
     Setting("metric_batch_size", "ML_DASH_METRIC_BATCH_SIZE", 100, "metric rows in a request"),
     Setting("track_batch_size", "ML_DASH_TRACK_BATCH_SIZE", 100, "track rows in a request"),
-    Setting("frame_buffer_mb", "ML_DASH_FRAME_BUFFER_MB", 256, "megabytes of frames in flight; beyond them the caller encodes, too"),
+    Setting(
+        "frame_buffer_mb",
+        "ML_DASH_FRAME_BUFFER_MB",
+        256,
+        "megabytes of frames in flight; beyond them the caller encodes, too",
+    ),
     Setting(
         "encoders",
         "ML_DASH_ENCODERS",
