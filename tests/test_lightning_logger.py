@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from lightning_parts import PACKAGES, data, model, package, tape, trainer
 from ml_dash import Experiment, MemoryBackend, Recorder, list_runs, open_run
 from ml_dash_lightning import MLDashLogger
 from ml_dash_lightning.base import rank_zero_only
+from ml_dash_lightning.logger import LAST_FLUSH
 
 pytestmark = [
     # The framework's advice on workers, devices and its own deprecations is not our affair.
@@ -199,6 +202,54 @@ def test_metrics_of_every_kind_are_kept(tmp_path: Path) -> None:
     assert "object" in row["odd"]
 
 
+def test_no_metric_costs_another(tmp_path: Path) -> None:
+    """Names that meet when flattened, tensors of any kind, steps that are none, long rows."""
+    ours = logger(tmp_path)
+    ours.log_metrics({"a": {"b": 1}, "a/b": 2, "empty": {}}, step=0)
+    ours.log_metrics(
+        {
+            "sparse": torch.eye(2).to_sparse(),
+            "double": torch.tensor([0.1, 0.2], dtype=torch.float64),
+            "tiny": torch.ones(2).to(torch.float8_e4m3fn),
+            "hollow": torch.ones(1, device="meta"),
+            "good": 1,
+        },
+        step=torch.tensor([1, 2]),
+    )
+    ours.log_metrics({"good": 2}, step=2**70)
+    assert ours.failures == {}
+    ours.log_metrics({"long": torch.rand(2_000_000), "good": 3}, step=5)
+    assert ours.failures == {"log_metrics": 1}
+    found = [row for _, row in rows(end(ours))]
+    assert found[0] == {"a/b": 1, "a/b'": 2, "empty": {}}
+    assert found[1].pop("hollow").startswith("tensor(")
+    assert found[1] == {
+        "sparse": [[1, 0], [0, 1]],
+        "double": [0.1, 0.2],
+        "tiny": [1, 1],
+        "good": 1,
+        "metric/step": [1, 2],
+    }
+    assert found[2] == {"good": 2, "metric/step": 2**70}
+    assert found[3] == {"long": "ndarray(2000000,) float32", "good": 3}
+
+
+def test_metrics_are_kept_within_a_step_of_somebody_else(tmp_path: Path) -> None:
+    """Where a loop counts steps of an environment: under the trainer's, or joined without any."""
+    ours = logger(tmp_path)
+    recorder = ours.experiment.recorder()
+    with recorder.step(100):
+        ours.log_metrics({"a": 1}, step=3)
+        ours.log_metrics({"a": 2})
+        ours.log_text("t", "joined")
+        recorder.record(tracks={"env": {"x": 1}})
+    assert ours.failures == {}
+    run = end(ours)
+    assert run.metrics["lightning"].steps.tolist() == [3, 100]
+    assert run.tracks["texts/t"].steps.tolist() == [100]
+    assert run.tracks["env"].steps.tolist() == [100]
+
+
 def test_a_prefix_keeps_trainers_of_one_run_apart(tmp_path: Path) -> None:
     """Of two loggers on one experiment; the run is the user's, and its end is, too."""
     with Experiment("p/e", dash_root=tmp_path, environment=False).run as experiment:
@@ -268,6 +319,35 @@ def test_another_rank_than_zero_touches_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_experiment_of_other_ranks_stands_in_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the framework's does, and for calls upon calls, too."""
+    ours = logger(tmp_path)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    other: Any = ours.experiment
+    assert isinstance(other, package().loggers.logger.DummyExperiment)
+    assert other.something(foo="bar") is None
+    other["a"] = 1
+    other.params.set(a=1)
+    other.metrics("a").log(b=1)
+    with other.recorder().step(3):
+        other.run.complete()
+
+
+def test_a_run_is_named_when_its_logger_is_made(tmp_path: Path) -> None:
+    """So that forked ranks and their parent mean the same one; two loggers never do."""
+    ours, other = logger(tmp_path), logger(tmp_path)
+    assert ours.version != other.version
+    assert Path(ours.log_dir) == tmp_path / "dash" / "fit" / ours.version
+    odd = logger(tmp_path, name="a:b", version=1)
+    odd.log_metrics({"a": 1}, step=0)
+    assert Path(odd.log_dir) == odd.experiment.folder
+    end(odd)
+    plain = MLDashLogger(experiment=Experiment("alone", dash_root=tmp_path))
+    assert (plain.name, plain.version, plain.save_dir) == ("", "alone", str(tmp_path))
+
+
 def test_a_version_given_again_continues_its_run(tmp_path: Path) -> None:
     """As after a requeue, or a resume from a checkpoint."""
     pl = package()
@@ -317,6 +397,78 @@ def test_a_failed_run_goes_on_when_more_is_logged(tmp_path: Path) -> None:
     assert "RuntimeError: burst" in run.sessions[0].error
     trainer(pl, ours).validate(model(pl), data(), verbose=False)
     assert end(ours).status == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SystemExit(0), "COMPLETED"),
+        (SystemExit(3), "FAILED"),
+        (KeyboardInterrupt(), "CANCELLED"),
+        (package().utilities.exceptions.SIGTERMException(), "CANCELLED"),
+    ],
+)
+def test_a_run_ends_as_its_fit(tmp_path: Path, error: BaseException, status: str) -> None:
+    """By what ends it."""
+    ours = logger(tmp_path)
+    ours.log_metrics({"a": 1}, step=0)
+    try:
+        raise error
+    except (KeyboardInterrupt, SystemExit):
+        ours.finalize("failed")
+    assert open_run(ours.log_dir).status == status
+
+
+def test_a_failure_of_ranks_elsewhere_is_told_by_their_parent(tmp_path: Path) -> None:
+    """Spawned ranks cannot tell; where no rank has made a run, there is none afterwards."""
+    ours = logger(tmp_path)
+    rank = pickle.loads(pickle.dumps(ours))
+    for made in (False, True):
+        if made:
+            rank.log_metrics({"a": 1}, step=0)
+            end(rank)
+        try:
+            raise RuntimeError("a rank has failed")
+        except RuntimeError:
+            ours.finalize("failed")
+        assert Path(ours.log_dir).exists() is made
+    run = open_run(ours.log_dir)
+    assert run.status == "FAILED"
+    assert "a rank has failed" in run.sessions[-1].error
+
+
+def test_a_job_that_is_requeued_has_its_files_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by "finished", after which SLURM may kill: that call waits, for a while at most."""
+    ours = logger(tmp_path)
+    ours.log_metrics({"a": 1}, step=0)
+    waits: list[Any] = []
+    monkeypatch.setattr(Experiment, "flush", lambda _, timeout=None: waits.append(timeout))
+    ours.finalize("finished")
+    assert waits == [LAST_FLUSH]
+    monkeypatch.undo()
+    assert ours.experiment.run.status == "RUNNING"
+    end(ours)
+
+
+def test_a_copy_that_is_only_carried_along_joins_nothing(tmp_path: Path) -> None:
+    """Such as those in spawned workers and ranks; it does when it records."""
+    ours = logger(tmp_path)
+    ours.log_metrics({"a": 1}, step=0)
+    code = """if True:
+        import pathlib, pickle, sys, threading
+        copy = pickle.load(sys.stdin.buffer)
+        sessions = pathlib.Path(copy.log_dir, "run")
+        assert threading.active_count() == 1
+        assert len(list(sessions.glob("*.jsonl"))) == 1
+        copy.log_metrics({"a": 2}, step=1)
+        assert len(list(sessions.glob("*.jsonl"))) == 2
+    """
+    subprocess.run([sys.executable, "-c", code], input=pickle.dumps(ours), check=True, timeout=120)
+    run = end(ours)
+    assert [row["a"] for _, row in rows(run)] == [1, 2]
+    assert run.status == "COMPLETED"
 
 
 def test_nothing_that_goes_wrong_in_recording_stops_a_fit(

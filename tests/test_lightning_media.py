@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import enum
 import functools
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,9 +20,9 @@ from hypothesis import strategies as st
 from lightning_parts import data, model, package, trainer
 from PIL import Image
 
-from ml_dash import open_run
+from ml_dash import Experiment, MemoryBackend, open_run
 from ml_dash_lightning import MLDashLogger
-from ml_dash_lightning.plain import hyperparameters
+from ml_dash_lightning.hyperparameters import hyperparameters
 
 pytestmark = [
     # The framework's advice on workers, devices and its own deprecations is not our affair.
@@ -95,7 +97,7 @@ def test_hyperparameters_of_any_kind_are_readable(logger: MLDashLogger) -> None:
             "_private": 5,
             6: "six",
             "none": None,
-            "long": "x" * 100_000,
+            "long": "x" * 200_000,
         }
     )
     logger.log_hyperparams(argparse.Namespace(lr=0.2))
@@ -122,11 +124,80 @@ def test_hyperparameters_of_any_kind_are_readable(logger: MLDashLogger) -> None:
     assert params["class"].endswith(".Config")
     assert "relu" in params["function"]
     assert "RuntimeError('no')" in params["rude"]
-    assert len(params["long"]) < 3_000
+    assert 90_000 < len(params["long"]) < 110_000
+
+
+class Missing(dict[str, Any]):
+    """A configuration that has a value yet to be given, as those of OmegaConf may."""
+
+    def __getitem__(self, key: str) -> Any:
+        if key == "later":
+            raise LookupError("later is missing")
+        return super().__getitem__(key)
+
+
+class Shapeless:
+    """Raises when it is looked at."""
+
+    dtype = "float32"
+
+    def __repr__(self) -> str:
+        return "<Shapeless>"
+
+    @property
+    def shape(self) -> Any:
+        raise RuntimeError("no shape")
+
+
+def test_no_hyperparameter_costs_another(logger: MLDashLogger) -> None:
+    """Names that are the same as text or dotted, values that raise: all that is well is there."""
+    logger.log_hyperparams(
+        {
+            1: "number",
+            "1": "text",
+            "a.b": "dotted",
+            "a": {"b": "nested"},
+            "c": "value",
+            "c.d": "below",
+            "missing": Missing(later=1, now=2),
+            "shapeless": Shapeless(),
+            "empty": {},
+        }
+    )
+    assert end(logger).params == {
+        "1": "number",
+        "1'": "text",
+        "a": {"b": "dotted", "b'": "nested"},
+        "c'": "value",
+        "c": {"d": "below"},
+        "missing": {"later": "<LookupError: later is missing>", "now": 2},
+        "shapeless": "<Shapeless>",
+        "empty": {},
+    }
+
+
+def test_huge_hyperparameters_are_read_in_part(logger: MLDashLogger) -> None:
+    """A vocabulary, and a list that has the same few items again and again: in a moment."""
+    again: Any = [1]
+    for _ in range(10):
+        again = [again] * 10
+    begun = time.perf_counter()
+    logger.log_hyperparams({"vocabulary": {f"w{i}": i for i in range(50_000)}, "again": again})
+    taken = time.perf_counter() - begun
+    params = end(logger).params
+    assert params["vocabulary"]["w0"] == 0
+    assert params["vocabulary"]["…"] == "(49,000 more)"
+    assert str(params["again"]).count("1") > 1_000
+    assert taken < 10  # without bounds it takes hours
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-ODD = st.sampled_from([Color.RED, torch.relu, torch.zeros(2), object(), Config(), b"x"])
+ODD = st.sampled_from(
+    [
+        *(Color.RED, torch.relu, torch.zeros(2), object(), Config(), b"x", Shapeless()),
+        *(Missing(later=1), torch.ones(1, device="meta"), torch.eye(2).to_sparse()),
+    ]
+)
 KEYS = (
     st.text(max_size=4) | st.integers() | st.none() | st.sampled_from(["a.b", "_x", "a", Color.RED])
 )
@@ -137,20 +208,26 @@ TREES = st.recursive(
 )
 
 
+def leaves(tree: Any) -> int:
+    """How many values a tree of dicts has."""
+    if isinstance(tree, (Config, Missing)):
+        return 2 if isinstance(tree, Config) else 1
+    if isinstance(tree, dict) and tree:
+        return sum(map(leaves, tree.values()))
+    return 1
+
+
 @given(st.dictionaries(KEYS, TREES, max_size=4))
 def test_no_hyperparameters_fail(params: dict[Any, Any]) -> None:
-    """Whatever they are, they become plain values that a run takes."""
-    from ml_dash import Experiment, MemoryBackend
-
+    """Whatever they are, a run takes them, and each is there."""
     experiment = Experiment("p/e", backend=MemoryBackend(), environment=False)
     logger = MLDashLogger(experiment=experiment)
     logger.log_hyperparams(params)
-    hyperparameters(params)
-    unexpected = {
-        key: n for key, n in logger.failures.items() if not key.startswith("log_hyperparams(")
-    }
+    flat = hyperparameters(params)
+    assert logger.failures == {}
+    assert set(logger.experiment.params.get()) == set(flat)
     logger.experiment.run.complete()
-    assert unexpected == {}
+    assert len(flat) == sum(map(leaves, params.values()))
 
 
 # -- pictures --------------------------------------------------------------------------------------
@@ -217,6 +294,63 @@ def test_videos_keep_their_frames(logger: MLDashLogger, tmp_path: Path) -> None:
             assert len(run.files.read_bytes(f"videos/arrays/{row['file']}")) > 500
 
 
+def test_a_video_never_replaces_another(logger: MLDashLogger) -> None:
+    """Of the same step, or of none at all."""
+    for value, step in ((10, 3), (20, 3), (30, None)):
+        logger.log_video("v", [np.full((2, 16, 16), value, np.uint8)], step=step)
+    run = end(logger)
+    rows = list(run.tracks["videos/v"].rows())
+    assert [row["step"] for row in rows] == [3, 3, 0]
+    names = {row.get("file") or row["folder"] for row in rows}
+    assert len(names) == 3
+    kept = {Path(entry["path"]).parts[2] for entry in run.files.list("videos/v/*")}
+    assert kept == names
+
+
+def test_what_cannot_be_read_keeps_nothing_else_out(logger: MLDashLogger, tmp_path: Path) -> None:
+    """The other pictures and clips of a call, and the captions of all."""
+    good = np.full((4, 4), 9, np.uint8)
+    logger.log_image("i", [tmp_path / "none.png", good], step=1, caption=["a", "b"])
+    logger.log_video("v", [tmp_path / "none.mp4", good[None].repeat(2, 0)], step=1)
+    assert logger.failures == {"log_image": 1, "log_video": 1}
+    logger.failures.clear()
+    run = end(logger)
+    assert list(run.tracks["images/i"]["caption"]) == ["a", "b"]
+    assert len(run.frames("images/i")) == 1
+    assert len(list(run.tracks["videos/v"].rows())) == 2
+
+
+def test_columns_that_a_row_cannot_have_are_renamed(logger: MLDashLogger) -> None:
+    """A table of steps is a frequent one."""
+    logger.log_table("t", columns=["step", "loss", "_id"], data=[[7, 0.5, 1]], step=3)
+    logger.log_image("i", [np.zeros((2, 2))], step=3, timestamp=["noon"])
+    logger.log_text("s", "hello", step=3, _private=1)
+    run = end(logger)
+    (row,) = run.tracks["tables/t"].rows()
+    assert (row["step"], row["column/step"], row["loss"], row["column/_id"]) == (3, 7, 0.5, 1)
+    assert list(run.tracks["images/i"]["column/timestamp"]) == ["noon"]
+    assert list(run.tracks["texts/s"]["column/_private"]) == [1]
+
+
+def test_media_without_a_step_have_that_of_the_latest_metrics(logger: MLDashLogger) -> None:
+    """And use up none: metrics that count for themselves go on as they would."""
+    logger.log_text("t", "before")
+    for value in range(3):
+        logger.log_metrics({"loss": value})
+        logger.log_text("t", "after")
+        logger.log_image("i", np.zeros((2, 2)))
+    run = end(logger)
+    assert run.metrics["lightning"].steps.tolist() == [0, 1, 2]
+    assert run.tracks["texts/t"].steps.tolist() == [0, 0, 1, 2]
+    assert run.tracks["images/i"].steps.tolist() == [0, 1, 2]
+
+
+def test_a_module_that_does_not_know_its_size_yet_is_described(logger: MLDashLogger) -> None:
+    """Lazy modules have no parameters before their first batch."""
+    logger.log_graph(torch.nn.Sequential(torch.nn.LazyLinear(3)))
+    assert "unknown parameters" in end(logger).files.read_text("model.txt")
+
+
 def test_texts_and_tables_become_tracks(logger: MLDashLogger) -> None:
     """Rows of one call share its step; frames of pandas are taken, too."""
     import pandas as pd
@@ -267,6 +401,39 @@ def test_checkpoints_are_kept_as_asked(tmp_path: Path, log_model: Any) -> None:
     assert run.files.read_bytes(f"checkpoints/{best.name}") == best.read_bytes()
 
 
+def test_checkpoints_of_the_same_name_are_kept_apart(tmp_path: Path, logger: MLDashLogger) -> None:
+    """Two callbacks may write `best.ckpt` into folders of their own."""
+    pl = package()
+    logger = MLDashLogger(tmp_path / "dash", name="m", log_model="all", environment=False)
+    keepers = [
+        pl.callbacks.ModelCheckpoint(tmp_path / monitor, "best", monitor=monitor, mode=mode)
+        for monitor, mode in (("val_loss", "min"), ("train/loss_epoch", "max"))
+    ]
+    trainer(pl, logger, epochs=1, callbacks=keepers).fit(model(pl), data(), data())
+    run = end(logger)
+    entries = run.files.read_json("checkpoints/checkpoints.json")
+    assert {entry["best"] for entry in entries} == {"best.ckpt", "2/best.ckpt"}
+    for entry in entries:
+        source = tmp_path / entry["monitor"] / "best.ckpt"
+        assert run.files.read_bytes(f"checkpoints/{entry['best']}") == source.read_bytes()
+
+
+def test_checkpoints_are_kept_when_nobody_finalizes(tmp_path: Path) -> None:
+    """The best and the last when the run ends, whatever ends it."""
+
+    class Keeper:
+        state_key = monitor = "loss"
+        best_model_path = last_model_path = str(tmp_path / "best.ckpt")
+        best_k_models: ClassVar[dict[str, Any]] = {}
+        best_model_score = current_score = torch.tensor(0.5)
+
+    logger = MLDashLogger(tmp_path / "dash", name="m", log_model=True, environment=False)
+    logger.after_save_checkpoint(Keeper())
+    Path(Keeper.best_model_path).write_bytes(b"weights")  # as one written in the background
+    run = end(logger)
+    assert run.files.read_bytes("checkpoints/best.ckpt") == b"weights"
+
+
 def test_norms_are_those_of_the_gradients(logger: MLDashLogger) -> None:
     """Of each parameter and of all, at every n-th backward pass; until it is told to stop."""
     torch.manual_seed(0)
@@ -297,6 +464,83 @@ def test_norms_of_a_trained_model_have_its_step(tmp_path: Path, logger: MLDashLo
     fit = trainer(pl, logger, epochs=1, enable_checkpointing=False, default_root_dir=tmp_path)
     fit.fit(module, data())
     assert end(logger).metrics["norms"].steps.tolist() == [0, 3, 6]
+
+
+def test_norms_of_a_batch_with_several_optimizers_have_the_step_of_its_metrics(
+    tmp_path: Path, logger: MLDashLogger
+) -> None:
+    """Where `global_step` counts each of them."""
+    pl = package()
+
+    class Two(pl.LightningModule):
+        automatic_optimization = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = torch.nn.Linear(4, 1), torch.nn.Linear(4, 1)
+
+        def training_step(self, batch: Any, index: int) -> None:
+            for optimizer, layer in zip(self.optimizers(), (self.a, self.b), strict=True):
+                optimizer.zero_grad()
+                loss = layer(batch).pow(2).mean()
+                self.manual_backward(loss)
+                optimizer.step()
+            self.log("loss", loss)
+
+        def configure_optimizers(self) -> Any:
+            return [torch.optim.SGD(one.parameters(), 0.1) for one in (self.a, self.b)]
+
+    module = Two()
+    logger.watch(module, log_freq=1)
+    fit = trainer(pl, logger, epochs=1, enable_checkpointing=False, default_root_dir=tmp_path)
+    fit.fit(module, data())
+    run = end(logger)
+    assert run.metrics["norms"].steps.tolist() == run.metrics["lightning"].steps.tolist()
+    assert set(run.metrics["norms"].columns) >= {"gradients/a.weight", "gradients/b.weight"}
+
+
+def test_parameters_that_come_to_be_trained_later_are_watched(logger: MLDashLogger) -> None:
+    """As those that a callback unfreezes."""
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    module[0].requires_grad_(False)
+    logger.watch(module, log_freq=1)
+    for _ in range(3):
+        module(torch.ones(1, 2)).sum().backward()
+        module[0].requires_grad_(True)
+    logger.unwatch()
+    rows = list(end(logger).metrics["norms"].rows())
+    assert "gradients/0.weight" not in rows[0]
+    assert "gradients/0.weight" in rows[-1]
+
+
+def test_a_watched_module_is_copied_and_saved_without_its_watch(
+    logger: MLDashLogger, tmp_path: Path
+) -> None:
+    """As averages of weights and checkpoints do."""
+    module = torch.nn.Linear(2, 1)
+    logger.watch(module, log_freq=1)
+    twin = copy.deepcopy(module)
+    torch.save(module, tmp_path / "module.pt")
+    twin(torch.ones(1, 2)).sum().backward()
+    module(torch.ones(1, 2)).sum().backward()
+    assert len(list(end(logger).metrics["norms"].rows())) == 1
+
+
+def test_norms_that_cannot_be_had_end_no_backward_pass(
+    logger: MLDashLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception in a hook of the gradients would."""
+    module = torch.nn.Linear(2, 1)
+    logger.watch(module, log_freq=1)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError("no norm of this kind")
+
+    monkeypatch.setattr(torch.Tensor, "norm", fail)
+    module(torch.ones(1, 2)).sum().backward()
+    assert module.weight.grad is not None
+    assert logger.failures == {"watch": 2}
+    logger.experiment.run.complete()
 
 
 def test_wrong_wishes_to_watch_are_told(logger: MLDashLogger) -> None:

@@ -12,6 +12,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from ml_dash import Experiment
+
 MISSING = 'MLDashLogger needs PyTorch Lightning: pip install "ml-dash[lightning]"'
 
 # The packages, what tells that a program uses them, and where their loggers are.
@@ -24,14 +26,15 @@ _NAMES = (
 def _modules() -> list[Any]:
     """The modules with a `Logger`, the one to extend first."""
     found = []
+    broken: Exception | None = None
     for package, _, place in sorted(_NAMES, key=lambda name: name[1] not in sys.modules):
         try:
             if find_spec(package) is not None:
                 found.append(import_module(place))
-        except (ImportError, ValueError):  # ValueError: somebody put None into sys.modules
-            continue
+        except Exception as error:  # noqa: BLE001 - one that is broken must not keep out the other
+            broken = error
     if not found:
-        raise ImportError(MISSING)
+        raise ImportError(MISSING) from broken
     return found
 
 
@@ -57,8 +60,17 @@ else:
 class Nothing(_DummyExperiment):
     """What other ranks than zero have for an experiment: it swallows `track("a").append(...)`.
 
-    The framework's own gives `None` for a call, which then has no `append`.
+    As of the framework's own, a call of what no experiment has gives `None`.
     """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Swallowing() if hasattr(Experiment, name) or name in _PARTS else _none
+
+
+class _Swallowing:
+    """A part of an experiment that is none: all that it has is of its kind, too."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -77,6 +89,13 @@ class Nothing(_DummyExperiment):
 
     def __iter__(self) -> Any:
         return iter(())
+
+
+_PARTS = frozenset({*Experiment.__annotations__, "folder", "metadata", "prefix", "run", "tags"})
+
+
+def _none(*args: Any, **kwargs: Any) -> None:
+    pass
 
 
 __all__ = ["Logger", "Nothing", "adopt", "rank_zero_only"]

@@ -42,6 +42,7 @@ class Checkpoints:
         self._each = each
         self._states: dict[str, _State] = {}
         self._copied: dict[str, int] = {}  # by path, when it had been written
+        self._names: dict[str, str] = {}  # by name in the run, the path
 
     def note(self, callback: Any, experiment: Experiment) -> None:
         """Take down which checkpoints there are; copy them, if each is to be kept."""
@@ -67,19 +68,29 @@ class Checkpoints:
                 continue  # deleted since, or on a file system of another kind
             if self._copied.get(path) == written:
                 continue
+            name = self._name(path)
             for part in _parts(source):
-                name = part.relative_to(source.parent).as_posix()
-                files.save_file(part, to=name)
+                inner = part.relative_to(source).as_posix()
+                files.save_file(part, to=name if inner == "." else f"{name}/{inner}")
             self._copied[path] = written
             changed = True
         if changed:
             files.save_json([self._entry(state) for state in self._states.values()], to=LIST)
 
+    def _name(self, path: str) -> str:
+        """What a checkpoint is called in the run: as its file, unless another one has that name."""
+        name = file = Path(path).name
+        number = 1
+        while self._names.setdefault(name, path) != path:
+            number += 1
+            name = f"{number}/{file}"
+        return name
+
     def _entry(self, state: _State) -> dict[str, Any]:
         def name(path: str) -> str | None:
-            return Path(path).name if path in self._copied else None
+            return self._name(path) if path in self._copied else None
 
-        kept = {Path(path).name: score for path, score in state.scores.items() if name(path)}
+        kept = {self._name(path): score for path, score in state.scores.items() if name(path)}
         return {
             "monitor": state.monitor,
             "mode": state.mode,

@@ -24,7 +24,7 @@ def count(owner: Counting, what: str, error: Exception) -> None:
     failures[what] = failures.get(what, 0) + 1
     if failures[what] == 1:
         _log.warning(
-            "MLDashLogger.%s recorded nothing: %s: %s (told once; the training goes on)",
+            "MLDashLogger.%s could not record everything: %s: %s (told once; the training goes on)",
             what,
             type(error).__name__,
             error,

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from ml_dash import Experiment, Recorder
+from ml_dash import Experiment
 from ml_dash_lightning.base import Logger, Nothing, adopt, rank_zero_only
 from ml_dash_lightning.checkpoints import FOLDER, Checkpoints
+from ml_dash_lightning.ending import end_by, exception, leave_sigterm_to_the_trainer
 from ml_dash_lightning.guard import count, harmless
+from ml_dash_lightning.hyperparameters import hyperparameters
+from ml_dash_lightning.link import Link, new_version
 from ml_dash_lightning.media import Media
-from ml_dash_lightning.plain import hyperparameters, row_of, whole
-from ml_dash_lightning.watch import Watch
+from ml_dash_lightning.models import Models
+from ml_dash_lightning.plain import metric_value, row_of, short, whole
 
 KICK = 1.0
 """Seconds between two hints of `save` that rows may be written now."""
 
+LAST_FLUSH = 5.0
+"""Seconds that frames and files have before a job is requeued."""
 
-class MLDashLogger(Media, Logger):
+
+class MLDashLogger(Media, Models, Logger):
     """Records what a `Trainer` or `Fabric` logs into the run `<save_dir>/<name>/<version>`.
 
     | Lightning | in the run |
@@ -88,32 +92,28 @@ class MLDashLogger(Media, Logger):
         if log_model not in (True, False, "all"):
             raise ValueError(f"log_model is {log_model!r}; it must be True, False or 'all'")
         self._save_dir = os.fspath(save_dir)
-        self._name = name or ""
-        self._version = None if version is None else str(version)
         self._prefix = prefix.strip("/")
-        self._arguments: dict[str, Any] = {
-            "dash_root": self._save_dir,
-            "dash_url": dash_url,
-            "description": description,
-            "tags": tags,
-            "metadata": metadata,
-            "environment": environment,
-        }
-        self._experiment = experiment
-        self._owned = experiment is None
         self._log_model = log_model
         if experiment is None:
-            self._make(self._version or "0")  # what is wrong with the arguments is told here
+            parts = (name or "", new_version() if version is None else str(version))
+            made = Experiment(
+                "/".join(filter(None, parts)),
+                dash_root=self._save_dir,
+                dash_url=dash_url,
+                description=description,
+                tags=tags,
+                metadata=metadata,
+                environment=environment,
+            )
+        self._link = Link(experiment or made, owned=experiment is None)
         self._reset()
 
     def _reset(self) -> None:
         """What a copy in another process begins anew."""
-        self.failures: dict[str, int] = {}
-        self._recorder: Recorder | None = None
-        self._recorder_of: Any = None
+        self._reset_recording()
+        self._metrics = self._path("lightning")
         self._checkpoints = Checkpoints(self._path(FOLDER), self._log_model == "all")
-        self._watches: list[Watch] = []
-        self._graph = ""
+        self._reset_models()
         self._kicked = 0.0
 
     # -- the run ---------------------------------------------------------------------------------
@@ -122,45 +122,33 @@ class MLDashLogger(Media, Logger):
     def experiment(self) -> Experiment:
         """The run's `ml_dash.Experiment`, started: `logger.experiment.track("a").append(...)`.
 
-        On other ranks than zero something that swallows every call.
+        On other ranks than zero something that swallows every call. A trainer asks for it before
+        its first step.
+
+        Raises:
+            OSError: its folder cannot be made or written.
         """
         if getattr(rank_zero_only, "rank", 0):
             nothing: Any = Nothing()
             return nothing  # type: ignore[no-any-return]  # it stands in for one
-        return self._running()
-
-    def _running(self) -> Experiment:
-        if self._experiment is None:
-            self._experiment = self._make(self.version)
-        if self._experiment.run.status != "RUNNING":
-            self._owned = True  # started by us, so ended by us
-            self._experiment.run.start()
-        return self._experiment
-
-    def _make(self, version: str) -> Experiment:
-        return Experiment(f"{self._name}/{version}".strip("/"), **self._arguments)
+        experiment = self._running()
+        leave_sigterm_to_the_trainer()
+        return experiment
 
     @property
     def name(self) -> str:
-        """What is trained: the first part of the run's prefix."""
-        return self._name if self._experiment is None else str(Path(self._experiment.prefix).parent)
+        """What is trained: the run's prefix without its last part."""
+        return "/".join(self._link.prefix.split("/")[:-1])
 
     @property
     def version(self) -> str:
-        """The last part of the run's prefix; made up, once, where none was given."""
-        if self._experiment is not None:
-            return Path(self._experiment.prefix).name
-        if self._version is None:
-            self._version = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        return self._version
+        """The last part of the run's prefix."""
+        return self._link.prefix.split("/")[-1]
 
     @property
     def save_dir(self) -> str:
         """The folder that runs are kept in."""
-        if self._experiment is not None and self._experiment.folder is not None:
-            parts = len(Path(self._experiment.prefix).parts)
-            return str(self._experiment.folder.parents[parts - 1])
-        return self._save_dir
+        return self._link.root or self._save_dir
 
     @property
     def root_dir(self) -> str:
@@ -170,13 +158,11 @@ class MLDashLogger(Media, Logger):
     @property
     def log_dir(self) -> str:
         """The run's folder. Checkpoints that the Trainer writes go below it by default."""
-        return os.path.join(self.root_dir, self.version)  # noqa: PTH118 - as above
+        return str(self._link.folder or os.path.join(self.root_dir, self.version))  # noqa: PTH118
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy in another process records into the same run."""
-        self._version = self.version
-        mine = ("failures", "_recorder", "_recorder_of", "_checkpoints", "_watches", "_graph")
-        return {key: value for key, value in self.__dict__.items() if key not in mine}
+        return {key: self.__dict__[key] for key in ("_save_dir", "_prefix", "_log_model", "_link")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -191,8 +177,14 @@ class MLDashLogger(Media, Logger):
         row = row_of(metrics)
         number = whole(step)
         if number is None and step is not None:
-            row["metric/step"] = step
-        self._record(number, metrics={self._path("lightning"): row})
+            row["metric/step"] = metric_value(step)
+        if number is None and self._opened().current() is None:
+            number = self._last_step + 1
+        try:
+            self._last_step = self._record(number, metrics={self._metrics: row})
+        except (TypeError, ValueError) as error:  # too long, as a rule: keep the others of the row
+            count(self, "log_metrics", error)
+            self._last_step = self._record(number, metrics={self._metrics: short(row)})
 
     @rank_zero_only
     @harmless
@@ -200,70 +192,8 @@ class MLDashLogger(Media, Logger):
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
         """Record hyperparameters of any kind; what is no plain value as a text that says what."""
-        experiment = self._running()
-        plain = hyperparameters(params)
-        if self._prefix:
-            plain = {self._prefix.replace("/", "."): plain}
-        try:
-            experiment.params.set(plain)
-        except (TypeError, ValueError):
-            for key, value in plain.items():  # one of them is odd: keep the others as they are
-                try:
-                    experiment.params.set({key: value})
-                except (TypeError, ValueError) as error:
-                    count(self, f"log_hyperparams({key!r})", error)
-                    experiment.params.set({f"param/{key}".replace(".", "/"): repr(value)})
-
-    @rank_zero_only
-    @harmless
-    def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """Save the model's structure as the text file `model.txt`, when it is a new one."""
-        text = f"{model}\n\n{sum(p.numel() for p in model.parameters()):,} parameters\n"
-        if text != self._graph:
-            self._graph = text
-            self._running().files.save_text(text, to=self._path("model.txt"))
-
-    @rank_zero_only
-    def watch(self, model: Any, log: str = "gradients", log_freq: int = 100) -> None:
-        """Record the norms of a module's gradients, parameters, or both while it is trained.
-
-        Rows of `metrics("norms")`: `gradients/<parameter>`, `parameters/<parameter>`, and over all
-        of them `gradients` and `parameters`.
-
-        Args:
-            model: the module; that of a trainer gives the rows its `global_step`.
-            log: `gradients`, `parameters` or `all`.
-            log_freq: backward passes between two rows.
-
-        Raises:
-            ValueError: `log` or `log_freq` is none of these.
-        """
-        if log not in ("gradients", "parameters", "all"):
-            raise ValueError(f"watch: log is {log!r}; give 'gradients', 'parameters' or 'all'")
-        if log_freq < 1:
-            raise ValueError(f"watch: log_freq is {log_freq}; it counts from 1 on")
-        self._watches.append(Watch(model, log, log_freq, self._emit_norms))
-
-    @harmless
-    def _emit_norms(self, step: int | None, norms: dict[str, Any]) -> None:
-        self._record(step, metrics={self._path("norms"): norms})
-
-    def unwatch(self) -> None:
-        """Stop recording norms."""
-        watches, self._watches = self._watches, []
-        for watch in watches:
-            watch.close()
-
-    def _record(self, step: int | None, **what: Any) -> int:
-        experiment = self._running()
-        handle = experiment.metrics
-        if self._recorder is None or self._recorder_of is not handle:  # started anew meanwhile
-            self._recorder = experiment.recorder(strict=False, format="png")
-            self._recorder_of = handle
-        return self._recorder.record(step, **what)
-
-    def _path(self, kind: str, key: str = "") -> str:
-        return "/".join(filter(None, (self._prefix, kind, key.strip("/"))))
+        plain = hyperparameters(params, self._prefix.replace("/", "."))
+        self._running().params.set(plain)
 
     # -- the framework's calls -------------------------------------------------------------------
 
@@ -278,9 +208,9 @@ class MLDashLogger(Media, Logger):
     def save(self) -> None:
         """Hint that rows may be written now. Never waits: they are on their way already."""
         now = time.monotonic()
-        if self._experiment is not None and now - self._kicked > KICK:
+        if now - self._kicked > KICK and self._link.is_running:
             self._kicked = now
-            self._experiment.flush(timeout=0)
+            self._link.experiment.flush(timeout=0)
 
     @rank_zero_only
     @harmless
@@ -290,28 +220,26 @@ class MLDashLogger(Media, Logger):
         A success is not the end of the run; a failure is, and what is logged after it continues
         the run.
         """
-        experiment = self._experiment
-        if experiment is None or experiment.run.status != "RUNNING":
-            return  # nothing was recorded: leave nothing
-        for watch in self._watches:
-            watch.finish()
-        if self._log_model:
-            self._checkpoints.finish(experiment)
-        if status == "failed" and self._owned:
-            error = _error()
-            if isinstance(error, KeyboardInterrupt):
-                experiment.run.cancel()
-            else:
-                experiment.run.fail(error)
+        failed = status == "failed"
+        # Where nothing was recorded, leave nothing. But ranks that this process has spawned may
+        # have made the run, and cannot tell how they ended.
+        made_elsewhere = failed and self._link.owned and self._link.exists and exception()
+        if not self._link.is_running and not made_elsewhere:
+            return
+        experiment = self._running()
+        self._finish(experiment)
+        if failed and self._link.owned:
+            end_by(experiment.run, exception())
+        elif status == "finished":  # SLURM is about to end the process
+            experiment.flush(timeout=LAST_FLUSH)
         else:
             self.save()
 
-
-def _error() -> BaseException | None:
-    """The exception that is being handled: the trainer calls `finalize` while it handles one."""
-    import sys
-
-    return sys.exc_info()[1]
+    def _finish(self, experiment: Experiment) -> None:
+        """Record what has been held back: at the end of a fit, and of the run."""
+        self._finish_watches()
+        if self._log_model:
+            self._checkpoints.finish(experiment)
 
 
 adopt(MLDashLogger)

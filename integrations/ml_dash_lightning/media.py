@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ml_dash import Moment
 from ml_dash_lightning.base import rank_zero_only
-from ml_dash_lightning.guard import harmless
+from ml_dash_lightning.guard import count, harmless
 from ml_dash_lightning.pictures import as_image, as_list, as_video, captions_of
+from ml_dash_lightning.plain import row_of, short
+from ml_dash_lightning.recording import Recording
 
-if TYPE_CHECKING:
-    from ml_dash import Experiment
 
-
-class Media:
+class Media(Recording):
     """The `log_…` methods of `MLDashLogger` for what is no metric.
 
     A wrong argument is an exception; what goes wrong in recording is told once.
     """
-
-    failures: dict[str, int]
-
-    def _running(self) -> Experiment:
-        raise NotImplementedError
-
-    def _record(self, step: Any, **what: Any) -> int:
-        raise NotImplementedError
-
-    def _path(self, kind: str, key: str) -> str:
-        raise NotImplementedError
 
     @rank_zero_only
     def log_image(self, key: str, images: Any, step: int | None = None, **options: Any) -> None:
@@ -39,7 +28,7 @@ class Media:
             key: what they are, such as `val/samples`.
             images: a list of arrays or tensors of shape (H, W), (H, W, C) or (C, H, W), PIL images,
                 figures, or paths; one of them; or a batch (N, …).
-            step: the step that they belong to; by default one more than the last.
+            step: the step that they belong to; by default that of the latest metrics.
             **options: lists as long as `images`, such as `caption=[…]`: columns of the track
                 `images/<key>`, whose `frame` names the file.
 
@@ -51,17 +40,28 @@ class Media:
         found = as_list(images, what)
         self._log_images(key, found, captions_of(len(found), what, options), step)
 
-    @harmless
     def _log_images(
         self, key: str, images: list[Any], fields: list[dict[str, Any]], step: Any
     ) -> None:
         topic = self._path("images", key)
         for index, (image, row) in enumerate(zip(images, fields, strict=True)):
-            step = self._record(
-                step,
-                tracks={topic: {"index": index, **row}},
-                frames={topic: as_image(image)},
-            )
+            self._log_one(topic, {"index": index, **row_of(row, "column")}, step, as_image, image)
+
+    @harmless
+    def _log_one(
+        self,
+        topic: str,
+        row: dict[str, Any],
+        step: Any,
+        convert: Callable[[Any], Any],
+        image: Any,
+    ) -> None:
+        try:
+            frames = {topic: convert(image)}
+        except Exception as error:  # noqa: BLE001 - such as a file that is not there
+            count(self, "log_image", error)
+            frames = {}
+        self._record(self._media_step(step), tracks={topic: row}, frames=frames)
 
     @rank_zero_only
     def log_video(
@@ -76,7 +76,7 @@ class Media:
             key: what they show.
             videos: a list of paths, or of arrays or tensors of shape (T, C, H, W), (T, H, W, C) or
                 (T, H, W); or one of them; or a batch of five dimensions.
-            step: the step that they belong to; by default one more than the last.
+            step: the step that they belong to; by default that of the latest metrics.
             fps: frames a second.
             **options: lists as long as `videos`, such as `caption=[…]`.
 
@@ -91,34 +91,42 @@ class Media:
         found = list(videos)
         self._log_videos(key, found, captions_of(len(found), what, options), step, fps)
 
-    @harmless
     def _log_videos(
         self, key: str, videos: list[Any], fields: list[dict[str, Any]], step: Any, fps: float
     ) -> None:
         topic = self._path("videos", key)
         for index, (video, row) in enumerate(zip(videos, fields, strict=True)):
-            saved = self._save_video(topic, video, step, index, fps)
-            step = self._record(step, tracks={topic: {"index": index, "fps": fps, **saved, **row}})
+            what = {"index": index, "fps": fps, **row_of(row, "column")}
+            self._log_clip(topic, video, step, what)
 
-    def _save_video(
-        self, topic: str, video: Any, step: Any, index: int, fps: float
-    ) -> dict[str, Any]:
+    @harmless
+    def _log_clip(self, topic: str, video: Any, step: Any, row: dict[str, Any]) -> None:
+        moment = self._moment(step)
+        saved: dict[str, Any] = {}
+        try:
+            saved = self._save_video(topic, video, moment, row["fps"])
+        except Exception as error:  # noqa: BLE001 - such as a file that is not there
+            count(self, "log_video", error)
+        self._record(moment, tracks={topic: row | saved})
+
+    def _save_video(self, topic: str, video: Any, moment: Moment, fps: float) -> dict[str, Any]:
         files = self._running().files
-        stem = f"video_{0 if step is None else int(step):08d}_{index}"
+        stem = self._new_name(moment, topic, "video")
+        at: dict[str, Any] = {"step": moment.step, "timestamp": moment.timestamp}
         if isinstance(video, (str, Path)):
             name = f"{stem}{Path(video).suffix}"
-            files(topic).save_file(video, to=name, step=step)
+            files(topic).save_file(video, to=name, **at)
             return {"file": name}
         frames = as_video(video)
-        save = getattr(files(topic), "save_video", None)
-        if save is not None:
-            try:
-                save(frames, to=f"{stem}.mp4", fps=fps, step=step)
-                return {"file": f"{stem}.mp4"}
-            except ImportError:
-                pass  # no encoder is installed
+        try:
+            files(topic).save_video(frames, to=f"{stem}.mp4", fps=fps, **at)
+            return {"file": f"{stem}.mp4"}
+        except ImportError:
+            pass  # no encoder is installed
+        except Exception as error:  # noqa: BLE001 - such as frames of several sizes
+            count(self, "log_video", error)
         for number, frame in enumerate(frames):
-            files(f"{topic}/{stem}").save_image(frame, to=f"{number:06d}.png", step=step)
+            files(f"{topic}/{stem}").save_image(frame, to=f"{number:06d}.png", **at)
         return {"folder": stem, "frames": len(frames)}
 
     @rank_zero_only
@@ -129,14 +137,14 @@ class Media:
         Args:
             key: what they are.
             text: a text, or a list of them.
-            step: the step that they belong to; by default one more than the last.
+            step: the step that they belong to; by default that of the latest metrics.
             **fields: more columns.
         """
         texts = [text] if isinstance(text, str) or not isinstance(text, Sequence) else text
+        columns = row_of(fields, "column")
+        moment = self._moment(step)
         for one in texts:
-            step = self._record(
-                step, tracks={self._path("texts", key): {"text": str(one), **fields}}
-            )
+            self._record(moment, tracks={self._path("texts", key): {"text": str(one), **columns}})
 
     @rank_zero_only
     def log_table(
@@ -149,12 +157,14 @@ class Media:
     ) -> None:
         """Log a table as rows of the track `tables/<key>`, numbered by the column `row`.
 
+        A column called `step` or `timestamp`, or beginning with `_`, is stored as `column/<name>`.
+
         Args:
             key: what it is.
             columns: the names of the columns.
             data: rows, each as long as `columns`.
             dataframe: a pandas or polars frame, in place of both.
-            step: the step that it belongs to; by default one more than the last.
+            step: the step that it belongs to; by default that of the latest metrics.
 
         Raises:
             ValueError: neither data nor a frame is given, or a row has another length.
@@ -164,8 +174,14 @@ class Media:
 
     @harmless
     def _log_rows(self, topic: str, rows: list[Mapping[str, Any]], step: Any) -> None:
+        moment = self._moment(step)
         for number, row in enumerate(rows):
-            step = self._record(step, tracks={topic: {"row": number, **row}})
+            columns = {"row": number, **row_of(row, "column")}
+            try:
+                self._record(moment, tracks={topic: columns})
+            except (TypeError, ValueError) as error:  # too long, as a rule
+                count(self, "log_table", error)
+                self._record(moment, tracks={topic: short(columns)})
 
 
 def _table(key: str, columns: Any, data: Any, dataframe: Any) -> list[Mapping[str, Any]]:

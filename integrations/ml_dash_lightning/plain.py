@@ -1,141 +1,112 @@
-"""Metrics and hyperparameters of any kind, as values that can be stored and read."""
+"""Metrics of any kind as rows, and steps of any kind as integers."""
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-import functools
 import math
 import operator
-from argparse import Namespace
-from collections.abc import Mapping, Sequence, Set
-from itertools import islice
-from pathlib import PurePath
+from collections.abc import Mapping
 from typing import Any
 
-MOST_ELEMENTS = 64
-"""Up to so many, the elements of an array or tensor among hyperparameters are kept."""
-
-MOST_ITEMS = 1_000
-"""Up to so many, the items of a list or set are."""
-
-LONGEST_TEXT = 2_000
-DEEPEST = 12
 OWN = frozenset({"step", "timestamp"})
-"""Keys that are a row's own; a metric of that name is stored as `metric/step`."""
+"""Columns that are a row's own; a metric of that name is stored as `metric/step`."""
+
+DEEPEST = 12
+LONGEST_ARRAY = 1_000
+LONGEST_TEXT = 2_000
 
 
-def row_of(metrics: Mapping[Any, Any]) -> dict[str, Any]:
-    """Metrics as a row: a column for each, none of which replaces another."""
+def row_of(metrics: Mapping[Any, Any], mark: str = "metric") -> dict[str, Any]:
+    """Metrics as a row: a column for each, none of which replaces another or keeps one out.
+
+    Args:
+        metrics: values by name; mappings among them become columns `outer/inner`.
+        mark: put before names that a row cannot have.
+    """
     row: dict[str, Any] = {}
     for key, value in metrics.items():
-        name = key if type(key) is str else str(key)
-        if name in OWN or name.startswith("_"):
-            name = f"metric/{name}"
-        while name in row:
-            name += "'"
-        row[name] = value if type(value) is float else metric_value(value)
+        name = _name(key, mark)
+        if type(value) is float and name not in row:  # nearly always
+            row[name] = value
+        else:
+            _put(row, name, value, mark, 0)
     return row
+
+
+def _put(row: dict[str, Any], name: str, value: Any, mark: str, depth: int) -> None:
+    if isinstance(value, Mapping) and value and depth < DEEPEST:
+        for key, inner in value.items():
+            _put(row, f"{name}/{_name(key, mark)}", inner, mark, depth + 1)
+        return
+    while name in row:
+        name += "'"
+    row[name] = metric_value(value)
+
+
+def _name(key: Any, mark: str) -> str:
+    name = key if type(key) is str else str(key)
+    return f"{mark}/{name}" if name in OWN or name[:1] == "_" else name
 
 
 def metric_value(value: Any) -> Any:
     """A metric's value: a number where it is one, an array where it has several, else as it is."""
-    if isinstance(value, Mapping):
-        return row_of(value)
-    if hasattr(value, "detach"):  # a torch tensor
+    if not hasattr(value, "detach"):
+        return value
+    try:  # a torch tensor
         value = value.detach()
         if value.numel() == 1:
             return value.item()
-        value = value.cpu()
-        return value.float().numpy() if "bfloat16" in str(value.dtype) else value.numpy()
-    return value
+        if value.layout is not _strided():
+            value = value.to_dense()
+        value = value.cpu().resolve_conj().resolve_neg()
+        try:
+            return value.numpy()
+        except TypeError:  # one of the small kinds of floats, which NumPy has not
+            return value.float().numpy()
+    except Exception:  # noqa: BLE001 - of a tensor without data or a kind that nobody can convert
+        return _cut(repr(value))
+
+
+def _strided() -> Any:
+    import torch
+
+    return torch.strided
+
+
+def short(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row once more, for where it could not be stored: what is long or odd as a short text."""
+    return {name: _short(value) for name, value in row.items()}
+
+
+def _short(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return _cut(value)
+    shape = getattr(value, "shape", None)
+    if shape is not None and math.prod(shape) > LONGEST_ARRAY:
+        return f"{type(value).__name__}{tuple(shape)} {getattr(value, 'dtype', '')}".rstrip()
+    try:
+        return _cut(repr(value))
+    except Exception as error:  # noqa: BLE001 - the repr of a user's object may raise anything
+        return f"<{type(value).__qualname__}, whose repr raised {type(error).__name__}>"
 
 
 def whole(step: Any) -> int | None:
-    """A step as an integer, whatever kind of number it came as; `None` if it is no whole one."""
-    if step is None or type(step) is int:
-        return step
+    """A step as an integer of 64 bits, whatever it came as; `None` if it is no such number."""
+    number = step if step is None or type(step) is int else _whole(step)
+    return None if number is None or not -(2**63) <= number < 2**63 else number
+
+
+def _whole(step: Any) -> int | None:
     try:
         return operator.index(step)
     except TypeError:
         pass
     try:
         number = float(step)
-        return int(number) if math.isfinite(number) and number == int(number) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # RuntimeError: several elements
         return None
-
-
-def hyperparameters(params: Any) -> dict[str, Any]:
-    """Hyperparameters of any kind as nested dicts of plain values, readable ones."""
-    if isinstance(params, Namespace):
-        params = vars(params)
-    found = params if isinstance(params, Mapping) else {"params": params}
-    plain = readable(found)
-    return plain if isinstance(plain, dict) else {"params": plain}
-
-
-def readable(value: Any, above: tuple[int, ...] = ()) -> Any:
-    """A value as plain JSON types; what has no such form as a text that says what it is."""
-    if value is None or (
-        isinstance(value, (bool, int, float)) and not isinstance(value, enum.Enum)
-    ):
-        return value
-    if isinstance(value, (str, PurePath)):
-        return _cut(str(value))
-    if isinstance(value, enum.Enum):
-        return value.name
-    if id(value) in above or len(above) > DEEPEST:
-        return "…"  # it contains itself, or goes on and on
-    return _composed(value, (*above, id(value)))
-
-
-def _composed(value: Any, above: tuple[int, ...]) -> Any:
-    if isinstance(value, Namespace):
-        value = vars(value)
-    if isinstance(value, Mapping):
-        pairs: Any = value.items()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((part.name, getattr(value, part.name, None)) for part in dataclasses.fields(value))
-    elif hasattr(value, "shape") and hasattr(value, "dtype"):
-        return _array(value)
-    elif isinstance(value, (Sequence, Set)) and not isinstance(value, (bytes, bytearray)):
-        items = [readable(item, above) for item in islice(value, MOST_ITEMS)]
-        rest = len(value) - MOST_ITEMS
-        return items if rest <= 0 else [*items, f"… ({rest} more)"]
-    else:
-        return _named(value)
-    return {_key(key): readable(item, above) for key, item in pairs}
-
-
-def _key(key: Any) -> str:
-    """A parameter's name: a text that neither begins with `_`, which is ours, nor is empty."""
-    name = key if isinstance(key, str) else str(key.name if isinstance(key, enum.Enum) else key)
-    return f"param{name}" if name.startswith("_") or not name else name
-
-
-def _array(value: Any) -> Any:
-    shape = tuple(value.shape)
-    if math.prod(shape) <= MOST_ELEMENTS:
-        try:
-            return value.tolist()
-        except (AttributeError, TypeError, ValueError, NotImplementedError):
-            pass
-    kind = str(value.dtype).removeprefix("torch.")
-    return f"{type(value).__name__}{shape} {kind}"
-
-
-def _named(value: Any) -> str:
-    if isinstance(value, functools.partial):
-        parts = [_named(value.func), *map(repr, value.args)]
-        parts += [f"{name}={item!r}" for name, item in value.keywords.items()]
-        return _cut(f"partial({', '.join(parts)})")
-    if callable(value) and hasattr(value, "__qualname__"):  # a function or a class
-        return f"{value.__module__}.{value.__qualname__}"
-    try:
-        return _cut(repr(value))
-    except Exception as error:  # noqa: BLE001 - the repr of a user's object may raise anything
-        return f"<{type(value).__module__}.{type(value).__qualname__}, whose repr raised {error!r}>"
+    return int(number) if math.isfinite(number) and number == int(number) else None
 
 
 def _cut(text: str) -> str:

@@ -12,50 +12,65 @@ class Watch:
     """Takes the norms of a module at every n-th backward pass.
 
     Gradients are looked at when they have been accumulated, before any clipping; a row is complete
-    when each parameter has had its turn, or when the next pass begins.
+    when each parameter has had its turn, or when the next pass begins. Parameters that come to be
+    trained later, such as those that a callback unfreezes, are looked at from the next row on.
 
     Args:
         module: whose parameters.
         what: `gradients`, `parameters` or `all`.
         every: backward passes between two rows.
         emit: takes the step, if the module knows it, and the norms by name.
+        failed: takes the exception, should norms not be had: the backward pass goes on.
     """
 
-    def __init__(self, module: Any, what: str, every: int, emit: Emit) -> None:
+    def __init__(
+        self, module: Any, what: str, every: int, emit: Emit, failed: Callable[[Exception], None]
+    ) -> None:
         self._module = module
         self._gradients = what in ("gradients", "all")
         self._parameters = what in ("parameters", "all")
         self._every = every
         self._emit = emit
+        self._failed = failed
         self._passes = -1
         self._seen: set[str] = set()
         self._row: dict[str, Any] = {}
         self._step: int | None = None
-        self._trained = [name for name, one in module.named_parameters() if one.requires_grad]
-        self._hooks = [
-            parameter.register_post_accumulate_grad_hook(self._hook(name))
-            for name, parameter in module.named_parameters()
-            if parameter.requires_grad
-        ]
+        self._hooks: dict[str, Any] = {}
+        self._attach()
+
+    def _attach(self) -> None:
+        """Look at the parameters that are trained by now."""
+        for name, parameter in self._module.named_parameters():
+            if parameter.requires_grad and name not in self._hooks:
+                hook = parameter.register_post_accumulate_grad_hook(self._hook(name))
+                self._hooks[name] = hook
 
     def _hook(self, name: str) -> Callable[[Any], None]:
         def accumulated(parameter: Any) -> None:
-            if not self._seen or name in self._seen:
-                self._begin()
-            self._seen.add(name)
-            if self._passes % self._every == 0:
-                self._take(name, parameter)
-                if len(self._seen) == len(self._trained):
-                    self.finish()
+            try:
+                self._accumulated(name, parameter)
+            except Exception as error:  # noqa: BLE001 - else it would end the backward pass
+                self._failed(error)
 
         return accumulated
+
+    def _accumulated(self, name: str, parameter: Any) -> None:
+        if not self._seen or name in self._seen:
+            self._begin()
+        self._seen.add(name)
+        if self._passes % self._every == 0:
+            self._take(name, parameter)
+            if len(self._seen) == len(self._hooks):
+                self.finish()
 
     def _begin(self) -> None:
         self.finish()
         self._seen = set()
         self._passes += 1
-        trainer = getattr(self._module, "_trainer", None)
-        self._step = getattr(trainer, "global_step", None)
+        if self._passes % self._every == 0:
+            self._step = _step_of(getattr(self._module, "_trainer", None))
+            self._attach()
 
     def _take(self, name: str, parameter: Any) -> None:
         # Norms stay tensors until the row is written: asking for numbers waits for the device.
@@ -79,5 +94,15 @@ class Watch:
     def close(self) -> None:
         """Take no more norms."""
         self.finish()
-        for hook in self._hooks:
+        for hook in self._hooks.values():
             hook.remove()
+
+
+def _step_of(trainer: Any) -> int | None:
+    """The step that the trainer gives to metrics: it counts batches that have stepped.
+
+    `global_step` counts steps of optimizers, of which a batch may have several.
+    """
+    loop = getattr(getattr(trainer, "fit_loop", None), "epoch_loop", None)
+    step: int | None = getattr(loop, "_batches_that_stepped", None)
+    return getattr(trainer, "global_step", None) if step is None else step

@@ -1,0 +1,101 @@
+"""How a logger gets its rows and files into the run: what all its methods stand on."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+from ml_dash import Experiment, Moment, Recorder
+from ml_dash_lightning.link import Link
+from ml_dash_lightning.plain import whole
+
+
+class Recording:
+    """A run that is started at the first use, and its recorder.
+
+    Attributes:
+        failures: what could not be recorded, counted by what it was.
+    """
+
+    _link: Link
+    _prefix: str
+
+    def _reset_recording(self) -> None:
+        self.failures: dict[str, int] = {}
+        self._recorder: Recorder | None = None
+        self._recorder_of: Any = None
+        self._ending = False
+        self._last_step = -1  # of metrics
+
+    def _running(self) -> Experiment:
+        if self._ending:
+            return self._link.experiment  # no longer RUNNING, but not to be started anew either
+        experiment = self._link.running()
+        handle = experiment.metrics
+        if self._recorder_of is not handle:  # it has just been started, or started anew
+            self._recorder_of = handle
+            self._recorder = experiment.recorder(strict=False, format="png")
+            experiment.run.before_end(partial(_close, ref(self)))
+        return experiment
+
+    def _opened(self) -> Recorder:
+        self._running()
+        assert self._recorder is not None  # `_running` has seen to it
+        return self._recorder
+
+    def _record(self, step: int | Moment | None, **what: Any) -> int:
+        recorder = self._opened()
+        open_step = recorder.current() if type(step) is int else None
+        if open_step is None or open_step.step == step:
+            return recorder.record(step, **what)
+        # Within somebody's `with recorder.step(…)`, of another number: it is a moment of its own.
+        moment = recorder.begin(step)  # type: ignore[arg-type]  # it is an int
+        try:
+            return recorder.record(moment, **what)
+        finally:
+            recorder.end()
+
+    def _media_step(self, step: Any) -> int | None:
+        """The step given, else that of an open moment, else that of the latest metrics."""
+        number = whole(step)
+        if number is not None:
+            return number
+        return max(0, self._last_step) if self._opened().current() is None else None
+
+    def _moment(self, step: Any) -> Moment:
+        """A moment that several rows and files are recorded into."""
+        recorder = self._opened()
+        number = self._media_step(step)
+        moment = recorder.current() if number is None else None
+        if moment is None:
+            moment = recorder.begin(number)
+            recorder.end()
+        return moment
+
+    def _new_name(self, moment: Moment, folder: str, kind: str) -> str:
+        """A name, without its ending, that no file of this folder has, of whichever session."""
+        name = self._opened().name_frames(moment, [folder])
+        return f"{kind}{Path(name).stem.removeprefix('frame')}"
+
+    def _path(self, kind: str, key: str = "") -> str:
+        return "/".join(filter(None, (self._prefix, kind, key.strip("/"))))
+
+    def _finish(self, experiment: Experiment) -> None:
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        """Before the run ends, whatever ends it: what has been held back."""
+        self._ending = True
+        try:
+            self._finish(self._link.experiment)
+        finally:
+            self._ending = False
+
+
+def _close(logger: ref[Recording]) -> None:
+    """Of a run that may have many loggers, one after the other: it keeps none of them alive."""
+    one = logger()
+    if one is not None:
+        one._close()
