@@ -29,6 +29,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
+from ml_dash import wakeup
+
 
 class Ending(Protocol):
     """What an open run must be able to do when its process ends."""
@@ -54,6 +56,7 @@ _installed = False
 _finalizer: object = None
 _finalizer_pid: int | None = None
 _previous_hook: Callable[..., Any] | None = None
+_told_to_end = False
 
 
 def watch(run: Ending) -> None:
@@ -119,9 +122,11 @@ def end_all(status: str, error: str | None = None) -> None:
 
 def reset_after_fork() -> None:
     """In a forked child: its own end is decided by itself. Open runs stay watched."""
-    global _verdict, _finalizer_pid
+    global _verdict, _finalizer_pid, _told_to_end
     _verdict = ("COMPLETED", None)
     _finalizer_pid = None
+    _told_to_end = False
+    wakeup.after_fork()
     for run in _open:
         run.after_fork()
 
@@ -172,6 +177,8 @@ def _catch_sigterm() -> None:
         try:
             if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
                 signal.signal(signal.SIGTERM, _on_sigterm)
+                if _is_daemon():  # its parent waits for it, and sends nothing more
+                    wakeup.insist(signal.SIGTERM, _sigterm_waits)
         except ValueError:
             pass  # a subinterpreter, where signals cannot be set
 
@@ -185,7 +192,13 @@ def _release_sigterm() -> None:
             pass
 
 
+def _sigterm_waits() -> bool:
+    return not _told_to_end and signal.getsignal(signal.SIGTERM) is _on_sigterm
+
+
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    global _told_to_end
+    _told_to_end = True
     if _may_hold_a_lock(frame):
         # Python runs handlers between two bytecodes of whatever the main thread is doing. If that
         # is a piece of ours that holds a lock, saving would wait for it forever: come back soon.

@@ -176,6 +176,57 @@ if __name__ == "__main__":
     assert statuses(tmp_path / "dash/e") == ["COMPLETED"]
 
 
+def test_a_daemon_ends_by_a_sigterm_that_came_as_it_went_to_sleep(tmp_path: Path) -> None:
+    """No system call is interrupted then, as if another thread had got the signal."""
+    script = """
+import multiprocessing
+def work():
+    experiment = Experiment("e", dash_root=root, echo=False).run.start()
+    def send():
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        time.sleep(60)
+    threading.Thread(target=send, daemon=True).start()
+    experiment.track("a").append({"step": 0})
+    time.sleep(60)
+if __name__ == "__main__":
+    one = multiprocessing.get_context("fork").Process(target=work, daemon=True)
+    one.start()
+    one.join(20)
+    assert one.exitcode == -signal.SIGTERM, one.exitcode
+"""
+    code, _, err = run(tmp_path, script)
+    assert code == 0, err
+    assert steps(tmp_path) == [0]
+    assert statuses(tmp_path / "dash/e") == ["COMPLETED"]
+
+
+def test_a_child_of_a_daemon_has_its_signals_for_itself(tmp_path: Path) -> None:
+    """What is sent to the child must not end its parent."""
+    script = """
+import multiprocessing
+def work():
+    experiment = Experiment("e", dash_root=root, echo=False).run.start()
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+        time.sleep(60)
+    time.sleep(0.2)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    time.sleep(0.3)
+    experiment.track("a").append({"step": 0})
+if __name__ == "__main__":
+    one = multiprocessing.get_context("fork").Process(target=work, daemon=True)
+    one.start()
+    one.join(20)
+    assert one.exitcode == 0, one.exitcode
+"""
+    code, _, err = run(tmp_path, script)
+    assert code == 0, err
+    assert steps(tmp_path) == [0]
+
+
 def test_a_sigterm_handler_of_the_program_is_left_alone(tmp_path: Path) -> None:
     """Who handles SIGTERM already goes on handling it."""
     script = (
