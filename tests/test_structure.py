@@ -21,7 +21,8 @@ PACKAGE = Path(__file__).parents[1] / "ml_dash"
 # From the ground up. What ends in a slash is a package: its modules may import each other, without
 # a ring. All others on one floor do not know each other.
 FLOORS = (
-    "clock decorate dotted errors exits ids names scratch settings steps values",
+    "clock decorate dotted errors ids names scratch settings steps values wakeup",
+    "exits",
     "environment moment pace rows",
     "backends/ configs image/",
     "lazy run_folder",
