@@ -15,8 +15,11 @@ from export_runs import picture, record
 
 from ml_dash import Experiment, open_run
 from ml_dash.export import FORMATS
+from ml_dash.export.target import _locked
+from ml_dash.export.video import movie
 
 SOURCE = Path(__file__).parents[1]
+ENV = {**os.environ, "PYTHONPATH": str(SOURCE)}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def test_an_unknown_track_or_camera_names_a_similar_one(run, tmp_path) -> None:
 
 def test_one_camera_is_asked_for_where_there_are_several(run, tmp_path) -> None:
     """The message says which to pass."""
-    with pytest.raises(ValueError, match="frames=, one of 'cameras/front', 'cameras/wrist'"):
+    with pytest.raises(ValueError, match="one of 'cameras/front', 'cameras/wrist'"):
         run.export("npy", tmp_path / "x")
     made = run.export("npy", tmp_path / "x", frames="cameras/wrist")
     assert (np.load(made.path / "robotics_arm_frames.npy")[0] == picture(1)).all()
@@ -226,3 +229,50 @@ def test_sigterm_ends_the_command_and_leaves_nothing(tmp_path) -> None:
         running.send_signal(signal.SIGTERM)
         assert running.wait(60) == 128 + signal.SIGTERM
     assert tree(tmp_path / "out") == []
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(run, tmp_path) -> None:
+    """But not what another one is writing, nor what somebody else calls so."""
+    out = tmp_path / "out"
+    code = (
+        "import os, signal, sys; from ml_dash import open_run\n"
+        "def die(done, total): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "open_run(sys.argv[1]).export(sys.argv[2], sys.argv[3], progress=die)\n"
+    )
+    for format, to in (("video", out / "v"), ("mcap", out / "m.mcap")):
+        command = [sys.executable, "-c", code, str(run.folder), format, str(to)]
+        ended = subprocess.run(command, cwd=SOURCE, check=False)
+        assert ended.returncode == -signal.SIGKILL
+    left = [path for path in out.iterdir() if path.name.endswith(".tmp")]
+    assert len(left) == 2
+    for path in [*left, out / ".v.notes.tmp"]:
+        path.mkdir(exist_ok=True)
+        os.utime(path, (0, 0))
+    with _locked(left[0]) as held:
+        assert held
+        made = run.export("video", out / "v"), run.export("mcap", out / "m.mcap")
+        kept = {left[0].name, ".v.notes.tmp", *(report.path.name for report in made)}
+        assert {path.name for path in out.iterdir()} == kept
+    run.export("video", out / "v", overwrite=True)
+    run.export("mcap", out / "m.mcap", overwrite=True)
+    assert {path.name for path in out.iterdir()} == kept - {left[0].name}
+
+
+@pytest.mark.parametrize("prefix", ["a/50%d", "a/" + "ü" * 90 + "/" + "y" * 120, "a/{0}'\\"])
+def test_a_run_may_be_called_whatever_it_is(prefix, tmp_path) -> None:
+    """Its README says how to load what is there, and that works."""
+    name = record(tmp_path / "runs", prefix, count=3)
+    for format in ("npy", "png"):
+        made = name.export(format, tmp_path / format)
+        lines = next(made.path.glob("*_README.md")).read_text("utf-8").split("```python\n")[1:]
+        for code in lines:
+            script = code.split("```")[0]
+            subprocess.run([sys.executable, "-c", script], cwd=made.path, check=True, env=ENV)
+
+
+def test_a_video_of_a_run_without_frames_says_so(tmp_path) -> None:
+    """It does not ask for a camera that there is not."""
+    with Experiment("a", dash_root=tmp_path, echo=False, environment=False).run as run:
+        run.track("t").append({"x": 1})
+    with pytest.raises(ValueError, match="this run has none"):
+        movie(open_run("a", root=tmp_path), tmp_path / "a.mp4")

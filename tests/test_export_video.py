@@ -86,7 +86,7 @@ def test_faster_than_players_show_is_slowed_down_and_noted(tmp_path) -> None:
         ({"fps": 0}, "fps=0"),
         ({"fps": True}, "fps=True"),
         ({"crf": 52}, "crf=52"),
-        ({"frames": None}, "passframes=,oneof"),
+        ({"frames": None}, "passframes=or--frames,oneof"),
         ({"to": "a.avi"}, "a.avi'"),
     ],
 )

@@ -39,6 +39,15 @@ def vector(kind=Walk, number=3):
         experiment.run.start()
     factory = partial(recorded, "p/e" if given == "prefix" else experiment, kind)
     return AsyncVectorEnv([factory] * number, context=how)
+
+def walk(barrier):
+    env = recorded("p/e", Steady)
+    barrier.wait()
+    env.reset(seed=1)
+    for _ in range(6):
+        env.step(1)
+    barrier.wait()
+    env.close()
 """
 
 HOWS = [(how, given) for how in ("fork", "spawn") for given in ("prefix", "waiting", "running")]
@@ -180,3 +189,26 @@ if child:
     assert [row["step"] for row in stream(tmp_path, "env/1/steps")] == list(range(9))
     assert len(stream(tmp_path, "env-2/1/steps")) == 5
     assert "COMPLETED" in statuses(tmp_path / "dash/p/e")
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_processes_that_begin_at_once_have_streams_of_their_own(tmp_path: Path, how: str) -> None:
+    """As in the vector environments of others, whose processes have no numbers in their names."""
+    script = """
+import multiprocessing
+context = multiprocessing.get_context(sys.argv[2])
+barrier = context.Barrier(4)
+processes = [context.Process(target=walk, args=(barrier,), name=f"Some-{i}") for i in range(4)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+    assert process.exitcode == 0
+"""
+    code, said = play(tmp_path, script, how)
+    assert code == 0, said
+    found = open_run(str(tmp_path / "dash/p/e"))
+    topics = ["env", "env/1", "env/2", "env/3"]
+    assert sorted(found.tracks) == sorted(f"{t}/{k}" for t in topics for k in ("episodes", "steps"))
+    for topic in topics:
+        assert found.tracks[f"{topic}/steps"].steps.tolist() == list(range(7))

@@ -370,6 +370,35 @@ def test_texts_and_tables_become_tracks(logger: MLDashLogger) -> None:
     assert run.tracks["tables/frame"]["x"].tolist() == [1, 2]
 
 
+def test_options_replace_nothing_that_is_known_of_a_picture(logger: MLDashLogger) -> None:
+    """What finds its file is the row's own; what the user calls so is kept beside it."""
+    picture = np.zeros((8, 8, 3), np.uint8)
+    logger.log_image("two", [picture, picture], step=1, index=[7, 8], frame=["a", "b"])
+    logger.log_video("clip", [np.zeros((2, 16, 16), np.uint8)], step=1, file=["mine"])
+    run = end(logger)
+    rows = list(run.tracks["images/two"].rows())
+    assert [row["frame"] for row in rows] == list(run.frames("images/two").names)
+    assert [(row["index"], row["column/index"], row["column/frame"]) for row in rows] == [
+        (0, 7, "a"),
+        (1, 8, "b"),
+    ]
+    (clip,) = run.tracks["videos/clip"].rows()
+    assert clip["column/file"] == "mine" and clip["index"] == 0
+
+
+def test_columns_of_the_same_name_are_all_kept(logger: MLDashLogger) -> None:
+    """A join has them, and so may a table that was written by hand."""
+    import pandas as pd
+
+    frame = pd.DataFrame([[3, 4, 5]], columns=["x", "x", "x'"])
+    logger.log_table("twice", columns=["a", "a", 1, "1"], data=[[1, 2, 3, 4]], step=0)
+    logger.log_table("frame", dataframe=frame, step=0)
+    run = end(logger)
+    twice, joined = (next(iter(run.tracks[f"tables/{name}"].rows())) for name in ("twice", "frame"))
+    assert [twice[name] for name in ("a", "a'", "1", "1'")] == [1, 2, 3, 4]
+    assert [joined[name] for name in ("x", "x'", "x''")] == [3, 4, 5]
+
+
 # -- checkpoints and norms -------------------------------------------------------------------------
 
 

@@ -88,6 +88,27 @@ trainer(pl, logger, enable_checkpointing=False).fit(model(pl, burst), data())
     assert "RuntimeError: burst" in found.sessions[0].error
 
 
+def test_a_run_that_was_ended_is_not_failed_by_a_later_one(tmp_path: Path) -> None:
+    """Folds of one process: the first is done when the second raises."""
+    script = (
+        SETUP
+        + """
+def burst(module, index):
+    raise RuntimeError("burst")
+for version, each in (("first", None), ("second", burst)):
+    logger = MLDashLogger(root, name="fold", version=version)
+    trainer(pl, logger, enable_checkpointing=False).fit(model(pl, each), data())
+    logger.experiment.run.complete()
+"""
+    )
+    code, _, err = run(tmp_path, script)
+    assert code == 1 and "burst" in err
+    assert {found.prefix: found.status for found in list_runs(tmp_path / "dash")} == {
+        "fold/first": "COMPLETED",
+        "fold/second": "FAILED",
+    }
+
+
 SIGTERM = (
     SETUP
     + """
@@ -181,6 +202,7 @@ if __name__ == "__main__":
     module = Model()
     if "burst" in sys.argv:
         module.burst = 2
+    logger.watch(module, log_freq=1)
     fit.fit(module, data(), data())
     if "more" in sys.argv:
         logger.log_metrics({"after": 1}, step=9)
@@ -216,6 +238,7 @@ def test_forked_ranks_and_their_parent_write_one_run(tmp_path: Path) -> None:
     assert found.status == "COMPLETED"
     assert found.metrics["lightning"].steps.tolist()[-1] == 9
     assert len(list(found.metrics["lightning"].rows())) > 4
+    assert found.metrics["norms"].steps.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo between processes")

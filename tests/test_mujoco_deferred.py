@@ -196,6 +196,13 @@ def test_nothing_to_draw_is_told(tmp_path):
         render_deferred(experiment)
 
 
+def test_a_run_that_is_not_there_is_not_made(tmp_path):
+    """A prefix with a slip in it is told, and leaves nothing."""
+    with pytest.raises(FileNotFoundError, match=r"nothing was deferred .* 'b': there is no"):
+        render_deferred(Experiment("b", dash_root=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_of_another_mujoco_is_told(tmp_path, monkeypatch):
     """It has to be given then, for the file is read by its own version only."""
     experiment = record(tmp_path, "later", deferred=True, draw=False)

@@ -245,3 +245,57 @@ def test_a_recording_comes_back_as_a_recorder_of_that_rate_would_have_written_it
     rows = open_run("fast", tmp_path).aligned("arm").resample(hz=10)
     assert rows.steps.tolist() == list(range(0, 101, 10))
     np.testing.assert_array_equal(rows["arm.q"], [[step, 1] for step in range(0, 101, 10)])
+
+
+# -- streams that were joined by time ------------------------------------------------------------
+
+
+def by_time(first, tolerance=None, **tracks):
+    """Tracks aligned on timestamp, to the rows of the first."""
+    tables = {name: table(rows, name) for name, rows in tracks.items()}
+    ordered = {first: tables.pop(first), **tables}
+    return align(ordered, {}, files=(), on="timestamp", tolerance=tolerance)
+
+
+@pytest.mark.parametrize("first", ["slow", "fast"])
+@pytest.mark.parametrize("method", ["hold", "nearest", "linear"])
+def test_streams_that_were_joined_by_time_are_taken_at_their_own_times(first, method):
+    """Whichever was the first: a recorder would have looked at each of them at every tick."""
+    slow, fast = np.arange(0, 6.0), np.round(np.arange(0, 5.001, 0.05), 6)
+    rows = by_time(
+        first, slow=track(slow, u=(slow * 10).tolist()), fast=track(fast, v=fast.tolist())
+    ).resample(hz=4, method=method)
+    ticks = np.arange(21) / 4
+    nearer = {"hold": np.floor(ticks), "nearest": np.ceil(ticks - 0.5), "linear": ticks}[method]
+    np.testing.assert_allclose(rows["u"], 10 * nearer)
+    np.testing.assert_allclose(rows["v"], ticks)
+    assert not any(rows.report.unused.values())
+
+
+def test_the_tolerance_of_a_join_by_time_holds_on_the_grid():
+    """What is older than that is missing at a tick, too; and linear bridges no such gap."""
+    tracks = {"a": track([0, 1, 2], x=[0.0, 1.0, 2.0]), "b": track([0, 2], y=[0.0, 2.0])}
+    rows = by_time("a", tolerance=0.3, **tracks)
+    for method, expected in (
+        ("hold", [0, 0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 2]),
+        ("linear", [0, 0, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 2]),
+        ("nearest", [0, 0, np.nan, np.nan, np.nan, np.nan, np.nan, 2, 2]),
+    ):
+        np.testing.assert_array_equal(rows.resample(4, method)["b.y"], expected, method)
+
+
+def test_nothing_is_interpolated_into_the_next_episode():
+    """Though the other stream goes on through both."""
+    a = track([0, 1, 2, 3], episode=[0, 0, 1, 1])
+    rows = by_time("a", a=a, b=track([0, 1.1, 2.1, 3], y=[0.0, 1.1, 2.1, 3.0]))
+    found = rows.resample(10, "linear")
+    np.testing.assert_allclose(found.take(found.timestamps < 1.5)["b.y"], np.arange(11) / 10)
+
+
+def test_runs_that_were_joined_by_time_resample_alike_before_and_after():
+    """`concat_runs` of resampled rows, and resampling what was concatenated."""
+    made = [by_time("a", a=track([0, 2], x=[0, 2]), b=track([0, 1, 2], y=[0, 1, 2]))] * 2
+    before = concat_runs([rows.resample(2) for rows in made])
+    after = concat_runs(made).resample(2)
+    assert after["b.y"].tolist() == before["b.y"].tolist() == [0, 0, 1, 1, 2] * 2
+    assert after.run_index.tolist() == before.run_index.tolist()

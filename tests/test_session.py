@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import warnings
 
@@ -337,3 +338,23 @@ def test_a_warning_points_at_the_line_that_loads(foreign) -> None:
         warnings.simplefilter("always")
         foreign.write(frames=False)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_what_a_capture_left_that_died_is_loaded_with_warnings(foreign) -> None:
+    """Frames that were cut short, times that are no numbers, a line that is no JSON."""
+    foreign.frames = np.stack([picture(number) for number in range(6)])
+    foreign.write()
+    array = foreign.folder / f"{foreign.name}_frames.npy"
+    os.truncate(array, array.stat().st_size - 100)
+    (foreign.folder / f"{foreign.name}_timestamps.npy").write_bytes(b"")
+    lines = foreign.folder / f"{foreign.name}_data.jsonl"
+    first, _, rest = lines.read_text().split("\n", 2)
+    lines.write_text(f'{first}\n{{"a": \n{rest}')
+    with pytest.warns(UserWarning) as caught:
+        session = load_session(foreign.folder)
+        assert "timestamp_ms" in session.columns
+    said = "; ".join(str(warning.message) for warning in caught)
+    assert "5 frames and 6 samples" in said and "unreadable timestamps" in said
+    assert "1 samples are unreadable and have no fields (first: 1)" in said
+    assert len(session) == 5 and session.frames_array.shape == (5, 48, 64, 3)
+    assert (session[4]["frame"] == picture(4)).all()

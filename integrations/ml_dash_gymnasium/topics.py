@@ -1,9 +1,10 @@
 """Which topic of a run a stream of episodes has, so that no two streams are ever mixed.
 
 The first environment of a run has the topic it was given, `env`, the next one `env/1`, and so on; a
-worker of an `AsyncVectorEnv` has the number of its environment. A topic is free again when its
-environment was closed, and is then continued: steps and episodes count on, also in a run that is
-continued by another process.
+worker of an `AsyncVectorEnv` has the number of its environment. Processes of one host choose one
+after the other, so that those that begin at once have topics of their own, too. A topic is free
+again when its environment was closed, and is then continued: steps and episodes count on, also in a
+run that is continued by another process.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_dash import Experiment
+from ml_dash_gymnasium.turns import turn
 
 ABOUT = "spaces.json"
 """The file of a topic that says what its rows mean."""
@@ -75,7 +77,7 @@ def claim_first(
     Raises:
         ValueError: there is none left.
     """
-    with _lock:
+    with _lock, turn(experiment.folder):
         claims = _of(experiment)
         for topic in topics:
             known = claims.get(topic)

@@ -42,13 +42,18 @@ class MLDashLogger(Media, Models, Logger):
     Metrics called `step` or `timestamp`, or beginning with `_`, are stored as `metric/<name>`. The
     run starts when something is first recorded, by rank zero; a logger that is never used leaves
     nothing. It goes on over `fit`, `test` and further fits until the process ends: COMPLETED then,
-    FAILED when a fit raised, CANCELLED after Ctrl-C. What is logged after that continues it.
+    FAILED when a fit raised, CANCELLED after Ctrl-C. What is logged after that continues it. Where
+    one process makes many runs, such as folds or trials, end each by
+    `logger.experiment.run.complete()`: else it goes on, with threads and open files, to the end of
+    the process, and fails if that does.
 
     What goes wrong in recording never stops a training: it is told once, by the logger
     `ml_dash_lightning` of `logging`, and counted in `failures`.
 
     Args:
-        save_dir: the folder that runs are kept in, local.
+        save_dir: the folder that runs are kept in, local. There a `LightningCLI` writes its
+            `config.yaml`, and refuses to overwrite that of an earlier run unless it is given
+            `save_config_kwargs={"overwrite": True}`.
         name: what is trained; may have several parts, such as `mnist/mlp`.
         version: of the run. That of an earlier run continues it, for example
             `os.environ["SLURM_JOB_ID"]`, which a requeued job keeps. By default the time of the

@@ -45,7 +45,7 @@ class Media(Recording):
     ) -> None:
         topic = self._path("images", key)
         for index, (image, row) in enumerate(zip(images, fields, strict=True)):
-            self._log_one(topic, {"index": index, **row_of(row, "column")}, step, as_image, image)
+            self._log_one(topic, {"index": index, **_fields(row)}, step, as_image, image)
 
     @harmless
     def _log_one(
@@ -96,7 +96,7 @@ class Media(Recording):
     ) -> None:
         topic = self._path("videos", key)
         for index, (video, row) in enumerate(zip(videos, fields, strict=True)):
-            what = {"index": index, "fps": fps, **row_of(row, "column")}
+            what = {"index": index, "fps": fps, **_fields(row)}
             self._log_clip(topic, video, step, what)
 
     @harmless
@@ -157,7 +157,8 @@ class Media(Recording):
     ) -> None:
         """Log a table as rows of the track `tables/<key>`, numbered by the column `row`.
 
-        A column called `step` or `timestamp`, or beginning with `_`, is stored as `column/<name>`.
+        A column called `step` or `timestamp`, or beginning with `_`, is stored as `column/<name>`,
+        a second `a` as `a'`.
 
         Args:
             key: what it is.
@@ -184,21 +185,37 @@ class Media(Recording):
                 self._record(moment, tracks={topic: short(columns)})
 
 
+_OWN = frozenset({"index", "frame", "fps", "file", "folder", "frames"})
+
+
+def _fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user says of an image or video, none of it in place of what we say."""
+    return row_of({f"column/{k}" if k in _OWN else k: v for k, v in options.items()}, "column")
+
+
 def _table(key: str, columns: Any, data: Any, dataframe: Any) -> list[Mapping[str, Any]]:
     where = f"log_table {key!r}"
     if dataframe is not None:
         if hasattr(dataframe, "to_dicts"):  # polars
             return list(dataframe.to_dicts())
-        return [
-            {str(name): value for name, value in row.items()}
-            for row in dataframe.to_dict("records")
-        ]
+        columns, data = dataframe.columns, dataframe.itertuples(index=False, name=None)
     if columns is None or data is None:
         raise ValueError(f"{where}: give columns and data, or dataframe")
-    names = [str(name) for name in columns]
+    names = _distinct(columns)
     rows: list[Mapping[str, Any]] = []
     for number, row in enumerate(data):
         if len(row) != len(names):
             raise ValueError(f"{where}: row {number} has {len(row)} values, not {len(names)}")
         rows.append(dict(zip(names, row, strict=True)))
     return rows
+
+
+def _distinct(columns: Sequence[Any]) -> list[str]:
+    """The names of columns, none of which replaces another."""
+    names: dict[str, None] = {}
+    for column in columns:
+        name = str(column)
+        while name in names:
+            name += "'"
+        names[name] = None
+    return list(names)

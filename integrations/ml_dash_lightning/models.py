@@ -33,7 +33,8 @@ class Models(Recording):
         """Record the norms of a module's gradients, parameters, or both while it is trained.
 
         Rows of `metrics("norms")`: `gradients/<parameter>`, `parameters/<parameter>`, and over all
-        of them `gradients` and `parameters`.
+        of them `gradients` and `parameters`. Processes that are spawned get the module without its
+        watch: with `ddp_spawn`, call this in the module's `on_fit_start`.
 
         Args:
             model: the module; that of a trainer gives the rows the step that its metrics have.
@@ -51,6 +52,7 @@ class Models(Recording):
             Watch(model, log, log_freq, self._emit_norms, partial(count, self, "watch"))
         )
 
+    @rank_zero_only  # other ranks that were forked from here have the hooks, too
     @harmless
     def _emit_norms(self, step: int | None, norms: dict[str, Any]) -> None:
         # Outside of a trainer: the step of the metrics that come next.

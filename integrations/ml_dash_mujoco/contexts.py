@@ -101,7 +101,7 @@ def _made(name: str, context_class: Any, height: int, width: int) -> Any:
     except Exception as error:  # each backend raises its own
         raise NoOpenGLError(f"MuJoCo cannot use {name}: {error}") from error
     if not getattr(context, "_context", True):
-        raise NoOpenGLError(f"{name} made no context; is there a screen?")
+        raise NoOpenGLError(f"{name} made no context, as without a screen")
     return context
 
 

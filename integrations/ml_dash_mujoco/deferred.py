@@ -154,9 +154,12 @@ def _going_on(experiment: Experiment) -> Iterator[None]:
     if experiment.run.status == "RUNNING":
         yield
         return
-    before = (
-        open_run(experiment.folder) if experiment.folder and experiment.folder.exists() else None
-    )
+    folder = experiment.folder
+    if folder and not folder.exists():
+        raise FileNotFoundError(
+            f"nothing was deferred in the run {experiment.prefix!r}: there is no {folder}"
+        )
+    before = open_run(folder) if folder else None
     status, error = (before.status, before.error) if before else ("", None)
     with experiment.run:
         yield

@@ -56,7 +56,7 @@ def unknown(what: str, name: object, names: Iterable[str]) -> ValueError:
     if not known:
         return ValueError(f"{what}: {name!r} is not in the model, which has none of this kind")
     near = difflib.get_close_matches(str(name), known, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
+    meant = f"; did you mean {near[0]!r}?" if near else "."
     shown = ", ".join(map(repr, known[:30])) + (
         f" and {len(known) - 30} more" if len(known) > 30 else ""
     )

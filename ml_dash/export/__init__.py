@@ -140,20 +140,25 @@ def export_run(
     repeats: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    is_aligned: bool = False,
     **options: Any,
 ) -> ExportReport:
-    """Write a run as a dataset. See `RunView.export`."""
+    """Write a run as a dataset. See `RunView.export`, and `Dataset.export` for aligned rows."""
     chosen = find_format(format)
     check_options(format, chosen.options, options)
+    tracks = list(run.tracks)
+    if on == "timestamp" and chosen.tracks:  # to the first one all others are fitted
+        tracks.sort(key=lambda topic: -len(run.tracks[topic]))
     job = Job(
         run,
-        choose(topics, list(run.tracks), "track") if chosen.tracks else [],
+        choose(topics, tracks, "track") if chosen.tracks else [],
         _cameras(chosen, run, frames),
         check_hz(hz),
         check_size(size),
         {"on": on, "tolerance": tolerance, "repeats": repeats},
         options,
         progress,
+        is_aligned=is_aligned,
     )
     if topics is not None and not chosen.tracks:
         raise ValueError(f"the format {format!r} is made of frames alone: leave topics= out")
@@ -183,7 +188,8 @@ def _cameras(format: Format, run: Recording, frames: str | Sequence[str] | None)
             )
         raise ValueError(
             f"the format {format.name!r} takes the frames of one camera, and {len(found)} are"
-            f" {'chosen' if frames is not None else 'there'}: pass frames=, one of {listed}"
+            f" {'chosen' if frames is not None else 'there'}: pass frames= or --frames, one of"
+            f" {listed}"
         )
     return found
 

@@ -105,7 +105,8 @@ def metadata(
     times = samples.timestamps
     run = job.about
     name = job.name
-    frames = f"{name}_frames.npy" if kind == "npy" else f"{name}_frame_%06d.png"
+    pattern = f"{name.replace('%', '%%')}_frame_%06d.png"
+    frames = f"{name}_frames.npy" if kind == "npy" else pattern
     return {
         "session_id": name,
         "start_time": moment(times[0]),

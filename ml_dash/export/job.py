@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ Progress = Callable[[int, int], None]
 """Called with how many samples, rows or frames are done, and of how many."""
 
 Item = TypeVar("Item")
+
+_LONGEST = 200  # bytes of a dataset's name; file names have up to 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Job:
         options: those of the format.
         notes: what the user should know of the outcome.
         counts: how many `samples` and `frames` were written.
+        is_aligned: whether the run is aligned rows, at the rate `hz` if they have one.
     """
 
     run: Recording
@@ -98,17 +102,33 @@ class Job:
     progress: Progress | None = None
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"samples": 0, "frames": 0})
+    is_aligned: bool = False
     _images: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What the dataset is called: the run's prefix with `_` for `/`."""
-        return self.run.prefix.replace("/", "_") or "run"
+        """What the dataset is called: the run's prefix with `_` for `/`.
+
+        A long one is cut, so that the names of its files are no longer than a file system takes.
+        """
+        name = self.run.prefix.replace("/", "_") or "run"
+        whole = name.encode("utf-8", "surrogatepass")
+        if len(whole) <= _LONGEST:
+            return name
+        mark = hashlib.sha256(whole).hexdigest()[:8]
+        return f"{whole[: _LONGEST - 9].decode('utf-8', 'ignore')}_{mark}"
 
     @cached_property
     def columns(self) -> dict[str, dict[str, Column]]:
         """The columns of each track. Takes one look at every row."""
-        return {topic: scan(self.run.tracks[topic].rows()) for topic in self.topics}
+        if not self.is_aligned:
+            return {topic: scan(self.run.tracks[topic].rows()) for topic in self.topics}
+        return {topic: scan(entry.fields for entry in self.series(topic)) for topic in self.topics}
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether tracks and cameras are written as they were recorded, each on its own."""
+        return self.hz is None and not self.is_aligned
 
     @property
     def about(self) -> dict[str, Any]:
@@ -128,6 +148,11 @@ class Job:
             ValueError: nothing belongs together.
         """
         together = self.run.aligned(*self.topics, frames=self.cameras, **self.joining)
+        resampled = together
+        if self.hz is not None and not self.is_aligned and len(together):
+            resampled = together.resample(self.hz)
+            if self.joining.get("on") == "timestamp":  # each stream by its own times
+                together = resampled
         if ";" in str(together.report):  # not everything fits together
             self.notes.append(str(together.report))
         if not len(together):
@@ -135,10 +160,8 @@ class Job:
                 f"no rows of {self.run.prefix!r} belong together: {together.report}; join them by"
                 " time with on='timestamp', or name the tracks with topics="
             )
-        if self.hz is not None:
-            together = together.resample(self.hz)
         return Samples(
-            together,
+            resampled,
             {topic: self.run.tracks[topic] for topic in self.topics},
             {camera: self.images(camera) for camera in self.cameras},
             hz=self.hz,
@@ -146,7 +169,7 @@ class Job:
 
     def series(self, topic: str) -> Iterator[Entry]:
         """The rows of one track on its own: as they were recorded, or at the fixed rate."""
-        if self.hz is None:
+        if self.is_recorded:
             for row in self.run.tracks[topic].rows():
                 timestamp, step = row.pop("timestamp"), row.pop("step", None)
                 yield Entry(float(timestamp), step, row)
@@ -158,7 +181,7 @@ class Job:
 
     def stills(self, camera: str) -> Stills:
         """The frames of one camera on its own: as they were recorded, or at the fixed rate."""
-        if self.hz is None:
+        if self.is_recorded:
             images = self.images(camera)
             return Stills(np.arange(len(images)), images.timestamps, images.steps)
         samples = self.samples.with_frame(camera)
@@ -166,7 +189,7 @@ class Job:
 
     def count(self, topic: str) -> int:
         """How many rows `series` gives."""
-        if self.hz is None:
+        if self.is_recorded:
             return len(self.run.tracks[topic])
         return int((self.samples.of(topic) >= 0).sum())
 

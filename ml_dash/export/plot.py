@@ -17,6 +17,7 @@ KINDS = (".png", ".pdf", ".svg")
 
 _BUCKETS = 2000
 _MOST_CURVES = 12
+_COLOURS, _STYLES = 10, ("-", "--")  # matplotlib has ten colours, and begins anew
 _WIDTH = 9.0
 _PATH_POINTS = 20_000
 
@@ -129,8 +130,9 @@ def _draw_curves(
     axes: Any, along: NDArray[np.float64], label: str, curves: Mapping[str, NDArray[np.float64]]
 ) -> None:
     shown = list(curves.items())[:_MOST_CURVES]
-    for name, values in shown:
-        axes.plot(*thinned(along, values), label=name, linewidth=1)
+    for number, (name, values) in enumerate(shown):
+        style = _STYLES[number // _COLOURS % len(_STYLES)]
+        axes.plot(*thinned(along, values), style, label=name, linewidth=1)
     axes.set_xlabel(label)
     axes.grid(alpha=0.3)
     if shown:

@@ -94,23 +94,30 @@ def _columns(facts: Mapping[str, Any]) -> str:
 def _loading(facts: Mapping[str, Any]) -> str:
     files = facts["files"]
     if facts["format"] == "npy":
-        frames = f'frames = np.load("{files["frames"]}", mmap_mode="r")  # nothing is read yet'
+        frames = (
+            f'frames = np.load({_quoted(files["frames"])}, mmap_mode="r")  # nothing is read yet'
+        )
         extra = ""
     else:
-        names = f'["{files["frames"]}" % i for i in range({facts["num_frames"]})]'
+        names = f"[{_quoted(files['frames'])} % i for i in range({facts['num_frames']})]"
         frames = f"frames = [np.asarray(Image.open(name)) for name in {names}]"
         extra = "from PIL import Image\n"
     return (
         "## Loading\n\n```python\nimport json\n\nimport numpy as np\n"
         f"{extra}\n{frames}\n"
-        f'timestamps = np.load("{files["timestamps"]}")\n'
-        f'samples = [json.loads(line) for line in open("{files["data"]}")]\n'
+        f"timestamps = np.load({_quoted(files['timestamps'])})\n"
+        f"samples = [json.loads(line) for line in open({_quoted(files['data'])})]\n"
         "print(frames[0].shape, timestamps[0], samples[0])\n```\n\n"
         "or, with ML-Dash:\n\n```python\nimport ml_dash\n\n"
-        f'session = ml_dash.load_session("{facts["session_id"]}_metadata.json")\n'
+        f"session = ml_dash.load_session({_quoted(facts['session_id'] + '_metadata.json')})\n"
         'print(len(session), session[0]["frame"].shape, session[0]["frame_timestamp_ms"])\n'
         "```"
     )
+
+
+def _quoted(name: str) -> str:
+    """A file's name as Python writes it."""
+    return json.dumps(name, ensure_ascii=False)
 
 
 def _number(value: Any) -> str:

@@ -56,6 +56,8 @@ class Placed(Protocol):
     """One track, brought to aligned rows."""
 
     index: NDArray[np.int64]
+    is_blended: bool
+    """Whether its numbers lie between those that were recorded."""
 
     def row(self, index: int) -> dict[str, Any] | None:
         """The fields of one aligned row, by dotted name."""

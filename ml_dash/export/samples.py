@@ -166,4 +166,23 @@ class _Cursor:
             self._kept.append(row)
             self._read += 1
         found = self._kept[wanted - self._read]
-        return {key: value for key, value in found.items() if key not in OWN}
+        row = {key: value for key, value in found.items() if key not in OWN}
+        if not self._placed.is_blended:
+            return row
+        return _blended(row, self._placed.row(int(self._rows[number])) or {})
+
+
+def _blended(row: Mapping[str, Any], numbers: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """A row with the numbers by dotted name in place of its own."""
+    found = {}
+    for key, value in row.items():
+        name = f"{at}{key}"
+        if type(value) is dict:
+            found[key] = _blended(value, numbers, f"{name}.")
+        else:
+            other = numbers.get(name)
+            if isinstance(other, (np.ndarray, np.generic)) and other.dtype.kind == "f":
+                found[key] = other.tolist()
+            else:
+                found[key] = value
+    return found

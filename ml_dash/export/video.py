@@ -192,9 +192,11 @@ def movie(
     if to.suffix.lower() != ".mp4":
         raise ValueError(f"to={str(to)!r}: a video is saved as .mp4")
     cameras = choose(frames, run.cameras, "camera")
+    if not cameras:
+        raise ValueError("a video is made of frames, and this run has none")
     if len(cameras) != 1:
-        listed = ", ".join(map(repr, cameras)) or "none"
-        raise ValueError(f"a video shows one camera; pass frames=, one of: {listed}")
+        listed = ", ".join(map(repr, cameras))
+        raise ValueError(f"a video shows one camera; pass frames= or --frames, one of {listed}")
     rate, crf = check_fps(fps), check_crf(crf)
     job = Job(run, [], cameras, check_hz(hz), check_size(size), progress=progress)
     with new_file(to, overwrite=overwrite) as file:

@@ -221,8 +221,9 @@ class Aligned(Dataset):
 
         Returns:
             Rows whose timestamps are the ticks. A track or camera that has nothing yet is missing;
-            one that has a row less often than others is held from the row that has it. A row's step
-            is that of the row it was taken from.
+            one that has a row less often than others is held from the row that has it, or where
+            rows were joined by time, from its own time. A row's step is that of the row it was
+            taken from.
 
         Raises:
             ValueError: an argument has no such value.
@@ -309,6 +310,9 @@ class Aligned(Dataset):
             timestamps=timestamps,
             runs=self.parts.runs[rows],
             starts=self.parts.starts if starts is None else starts,
+            hz=None,
+            streams=None,
+            pieces=None,
         )
         absent = [~topic.present for topic in topics.values()]
         absent += [number < 0 for number in frames.values()]

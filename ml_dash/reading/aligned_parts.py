@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ml_dash.reading.entries import Floats, Integers
 from ml_dash.reading.frame_files import FrameFiles
 from ml_dash.reading.parts import Array, Part
 from ml_dash.reading.topic import AlignedTopic
+
+if TYPE_CHECKING:
+    from ml_dash.reading.aligned import Aligned
+    from ml_dash.reading.run_view import RunView
 
 
 class Pictures(Protocol):
@@ -25,6 +29,34 @@ class Pictures(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Streams:
+    """What was brought to the first stream's rows by time, as it was before: a grid takes it anew.
+
+    Attributes:
+        tracks: each with all its entries, and their times.
+        cameras: the times of all frames.
+        tolerance: how old an entry or frame may be, in seconds.
+    """
+
+    tracks: Mapping[str, tuple[AlignedTopic, Floats]]
+    cameras: Mapping[str, Floats]
+    tolerance: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """What the rows of several runs were joined of: a grid is made for each run.
+
+    Attributes:
+        runs: the rows of each.
+        join: puts such rows together.
+    """
+
+    runs: Sequence[Aligned]
+    join: Callable[[Sequence[Aligned]], Aligned]
+
+
+@dataclass(frozen=True, slots=True)
 class AlignedParts:
     """What aligned rows are made of.
 
@@ -36,6 +68,10 @@ class AlignedParts:
         timestamps: of the rows, in seconds, ascending within a run.
         runs: of each row the number of its run.
         starts: of each run the time that its milliseconds count from.
+        run: where they are from; `None` when there are several.
+        hz: their rate, when they are the ticks of a grid.
+        streams: of rows that were joined by time, as they were joined.
+        pieces: of rows of several runs that were joined by time, those of each.
     """
 
     topics: Mapping[str, AlignedTopic]
@@ -45,3 +81,7 @@ class AlignedParts:
     timestamps: Floats
     runs: Integers
     starts: Floats
+    run: RunView | None = None
+    hz: float | None = None
+    streams: Streams | None = None
+    pieces: Pieces | None = None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ml_dash.reading.aligned import Aligned, of_one_run
+from ml_dash.reading.aligned_parts import Streams
 from ml_dash.reading.entries import Floats, Integers
 from ml_dash.reading.join import ABSENT
 from ml_dash.reading.parts import join, select
 from ml_dash.reading.report import make_report
+from ml_dash.reading.topic import AlignedTopic
 
 if TYPE_CHECKING:
     from ml_dash.reading.frames import Frames
@@ -45,7 +48,21 @@ def align_on_timestamp(
         order = np.argsort(base, kind="stable")
         rows, base, steps = rows[order], base[order], select(steps, order)
     report = make_report("timestamp", "timestamp", tables, cameras, rows, frames_alone=alone)
-    return of_one_run(tables, cameras, rows, steps, base, report)
+    found = of_one_run(tables, cameras, rows, steps, base, report)
+    found.parts = replace(found.parts, streams=_streams(tables, cameras, tolerance))
+    return found
+
+
+def _streams(
+    tables: Mapping[str, Table], cameras: Mapping[str, Frames], tolerance: float | None
+) -> Streams:
+    """All but the first, whole."""
+    tracks = {
+        name: (AlignedTopic(name, table, np.arange(len(table), dtype=np.int64)), table.timestamps)
+        for name, table in list(tables.items())[1:]
+    }
+    others = list(cameras.items())[0 if tables else 1 :]
+    return Streams(tracks, {name: frames.timestamps for name, frames in others}, tolerance)
 
 
 def _as_of(base: Floats, other: Floats, tolerance: float | None) -> Integers:

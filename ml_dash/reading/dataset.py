@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    import os
+
     import pandas
     import polars
     import pyarrow
     from torch.utils.data import DataLoader
 
+    from ml_dash.export import ExportReport
     from ml_dash.loaders.windows import Windows
     from ml_dash.reading.aligned import Aligned
     from ml_dash.reading.samples import AlignedSamples
@@ -209,6 +212,48 @@ class Dataset:
         from ml_dash.reading.tabular import aligned_parts, to_arrow
 
         return to_arrow(aligned_parts(cast("Aligned", self), columns))
+
+    def export(
+        self,
+        format: str,
+        to: str | os.PathLike[str] | None = None,
+        *,
+        frames: str | Sequence[str] | None = None,
+        size: tuple[int, int] | None = None,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        **options: Any,
+    ) -> ExportReport:
+        """Write these rows as a dataset that other programs load, as `RunView.export` does.
+
+            rows = run.aligned("robot/arm", frames="camera", on="timestamp")
+            rows.resample(hz=10, method="linear").export("npy", "arm_10hz")
+
+        Every format gets these rows: `parquet` and `mcap`, which have each track on its own, too.
+        Interpolated columns are held in memory; all else is written as it goes.
+
+        Args:
+            format: `npy png video parquet lerobot minari hdf5 mcap`.
+            to: the folder or file that is made; by default `<prefix>_<format>`.
+            frames: some of the aligned cameras; all of them by default.
+            size: height and width that frames are scaled to.
+            overwrite: replace an older export.
+            progress: called with how much is done, and of how much.
+            options: of the format; `ml_dash.export` lists them.
+
+        Raises:
+            FileExistsError: there is something at that place.
+            ImportError: the format's package is not installed; the text is the pip line.
+            ValueError: rows of several runs or not in order of time, no such format, or the rows
+                have not what it needs.
+        """
+        from ml_dash.export import export_run
+        from ml_dash.reading.excerpt import Excerpt
+
+        rows = cast("Aligned", self)
+        options |= {"frames": (rows.cameras or None) if frames is None else frames, "size": size}
+        options |= {"overwrite": overwrite, "progress": progress}
+        return export_run(Excerpt(rows), format, to, hz=rows.parts.hz, is_aligned=True, **options)
 
     def _chosen(
         self,

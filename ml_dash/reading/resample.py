@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +55,32 @@ class Grid:
         nearest = np.append(np.minimum.accumulate(turned)[::-1], count)
         found = nearest[self.at + 1]
         return self._rows(np.where(found <= self.last, found, -1))
+
+    def around(self, times: Floats, tolerance: float | None) -> tuple[Integers, Integers]:
+        """For each tick the numbers of the times at or before it, and of those behind it.
+
+        One behind a tick is of the same episode, as far as the rows tell; -1 where there is none.
+
+        Args:
+            times: of a stream of its own, ascending.
+            tolerance: how far one may be from the tick, in seconds.
+        """
+        before = np.searchsorted(times, self.times + self.slack, side="right") - 1
+        after = np.where(before + 1 < len(times), before + 1, -1)
+        if len(times):
+            next_one = np.append(self.row_times, np.inf)[self.last + 1]
+            after[times[after] >= next_one] = -1
+            most = np.inf if tolerance is None else tolerance + self.slack
+            before[self.times - times[before] > most] = -1
+            after[times[after] - self.times > most] = -1
+        return before, after
+
+    def chosen(self, method: str, before: Integers, after: Integers, times: Floats) -> Integers:
+        """For each tick the one before it, or with `nearest` that behind it where it is nearer."""
+        if method != "nearest" or not len(times):
+            return before
+        nearer = times[after] - self.times < self.times - times[before] - self.slack
+        return np.where((after >= 0) & ((before < 0) | nearer), after, before)
 
     def weight(self, before: Integers, after: Integers, times: Floats) -> Floats:
         """How far each tick is from its row before to the one after, 0 to 1; 0 without both."""
@@ -114,6 +140,9 @@ def resample(
         raise ValueError(f"hz is {hz!r}; it must be a number of rows a second above 0")
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    pieces = aligned.parts.pieces
+    if pieces is not None and clock is None:
+        return pieces.join([resample(rows, hz, method, by_episode, None) for rows in pieces.runs])
     groups = aligned.run_index if by_episode is False else aligned.episode_index
     times = aligned.timestamps if clock is None else _seconds(aligned, clock)
     grid = make_grid(times, groups, float(hz))
@@ -124,35 +153,51 @@ def resample(
             f" row {grid.order[back[0] + 1]:,}; record an 'episode' with every row, or choose"
             " another clock"
         )
-    everywhere = np.ones(len(times), np.bool_)
-
-    def chosen(present: Booleans) -> Integers:
-        before = grid.before(present)
-        if method != "nearest":
-            return before
-        after = grid.after(present)
-        near = (after >= 0) & ((before < 0) | _is_nearer(grid, times, before, after))
-        return np.where(near, after, before)
-
-    topics: dict[str, AlignedTopic] = {}
-    for name, topic in aligned.parts.topics.items():
-        rows = chosen(topic.present)
-        if method != "linear":
-            topics[name] = topic.take(rows)
-        else:
-            after = grid.after(topic.present)
-            weight = grid.weight(rows, after, times)
-            topics[name] = BlendedTopic(topic, rows, after, weight)
-    frames = {
-        camera: aligned.frames_of(camera, chosen(aligned.has_frame(camera)))
-        for camera in aligned.cameras
-    }
+    topics, frames = _placed(aligned, grid, method, times, clock is None)
     starts = None
     if clock is not None:
         _, first = np.unique(aligned.run_index, return_index=True)
         starts = aligned.parts.starts.copy()
         starts[aligned.run_index[first]] = times[first]
-    return aligned.brought_to(chosen(everywhere), grid.times, topics, frames, starts)
+    everywhere = np.ones(len(times), np.bool_)
+    rows = grid.chosen(method, grid.before(everywhere), grid.after(everywhere), times)
+    found = aligned.brought_to(rows, grid.times, topics, frames, starts)
+    found.parts = replace(found.parts, hz=float(hz))
+    if aligned.parts.streams is not None and clock is None:  # of which nothing is left out
+        unused = found.report.unused
+        nothing = {name: list[int]() for name in unused}
+        found.report = replace(found.report, unused=dict.fromkeys(unused, 0), first_unused=nothing)
+    return found
+
+
+def _placed(
+    aligned: Aligned, grid: Grid, method: str, times: Floats, by_time: bool
+) -> tuple[dict[str, AlignedTopic], dict[str, Integers]]:
+    """Tracks and frames at the ticks: by their own times where they were joined by time."""
+    streams = aligned.parts.streams if by_time else None
+    topics: dict[str, AlignedTopic] = {}
+    for name, topic in aligned.parts.topics.items():
+        if streams is not None and name in streams.tracks:
+            whole, own = streams.tracks[name]
+            before, after = grid.around(own, streams.tolerance)
+        else:
+            whole, own = topic, times
+            before, after = grid.before(topic.present), grid.after(topic.present)
+        if method == "linear":
+            weight = grid.weight(before, after, own)
+            topics[name] = BlendedTopic(whole, before, after, weight)
+        else:
+            topics[name] = whole.take(grid.chosen(method, before, after, own))
+    frames: dict[str, Integers] = {}
+    for camera in aligned.cameras:
+        if streams is not None and camera in streams.cameras:
+            own = streams.cameras[camera]
+            frames[camera] = grid.chosen(method, *grid.around(own, streams.tolerance), own)
+        else:
+            present = aligned.has_frame(camera)
+            rows = grid.chosen(method, grid.before(present), grid.after(present), times)
+            frames[camera] = aligned.frames_of(camera, rows)
+    return topics, frames
 
 
 def _seconds(aligned: Aligned, clock: str) -> Floats:
@@ -169,12 +214,6 @@ def _seconds(aligned: Aligned, clock: str) -> Floats:
             f" time; leave them out with rows.take(~rows.missing({clock!r}))"
         )
     return times
-
-
-def _is_nearer(grid: Grid, times: Floats, before: Integers, after: Integers) -> Booleans:
-    """Whether the row after each tick is nearer to it than the one before; not if as near."""
-    found: Booleans = times[after] - grid.times < grid.times - times[before] - grid.slack
-    return found
 
 
 def _slack(times: Floats, hz: float) -> float:

@@ -6,6 +6,7 @@ import difflib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,6 +202,7 @@ class RunView:
             rows_without_frame=rows_without_frame,
             frames_without_row=frames_without_row,
         )
+        found.parts = replace(found.parts, run=self)
         if not found.report.is_whole:
             logging.getLogger("ml_dash").warning("aligned %s: %s", self.prefix, found.report)
         return found
@@ -230,7 +232,8 @@ class RunView:
             format: `npy png video parquet lerobot minari hdf5 mcap`.
             to: the folder, or for `hdf5` and `mcap` the file, that is made; by default
                 `<prefix>_<format>` in the present folder.
-            topics: the tracks; all of them by default.
+            topics: the tracks; all of them by default. With `on="timestamp"` the others are fitted
+                to the first of them, by default to the one that has most rows.
             frames: the camera, or several; by default all, where the format is made of frames.
             hz: bring everything to this rate: at each tick the latest of each stream.
             size: height and width that frames are scaled to.

@@ -26,7 +26,10 @@ class AlignedTopic:
     Attributes:
         name: the track.
         index: for each row the number of the track's entry, -1 where it has none.
+        is_blended: whether numbers lie between those of entries.
     """
+
+    is_blended = False
 
     def __init__(self, name: str, table: Table, index: Integers) -> None:
         self.name = name
@@ -47,6 +50,11 @@ class AlignedTopic:
     def columns(self) -> list[str]:
         """The names of the track's columns."""
         return self._table.columns
+
+    @property
+    def table(self) -> Table:
+        """The track as it was recorded, when the rows were aligned."""
+        return self._table
 
     @property
     def present(self) -> Booleans:
@@ -110,6 +118,8 @@ class BlendedTopic(AlignedTopic):
         weight: how far from the one to the other, 0 to 1.
     """
 
+    is_blended = True
+
     def __init__(
         self, base: AlignedTopic, before: Integers, after: Integers, weight: Floats
     ) -> None:
@@ -125,6 +135,11 @@ class BlendedTopic(AlignedTopic):
     def columns(self) -> list[str]:
         """The names of the track's columns."""
         return self._base.columns
+
+    @property
+    def table(self) -> Table:
+        """The track as it was recorded."""
+        return self._base.table
 
     def optional(self, column: str) -> Part:
         """A column that the track may not have, not interpolated."""

@@ -155,6 +155,12 @@ class Session:
         """What the samples' fields are, by dotted name. Takes one look at every line."""
         if self._columns is None:
             self._columns = columns_of(self._lines)
+            if wrong := self._lines.unreadable:
+                shown = ", ".join(map(str, wrong[:_LISTED]))
+                _warn(
+                    f"{self.name!r}: {len(wrong):,} samples are unreadable and have no fields"
+                    f" (first: {shown})"
+                )
         return self._columns
 
     @property
@@ -287,11 +293,12 @@ class Session:
     def _timestamps(self, count: int) -> NDArray[Any]:
         path = self.folder / f"{self.name}_timestamps.npy"
         found: NDArray[Any] | None = None
+        what = "no timestamps"
         if path.exists():
-            found = np.load(path, allow_pickle=False).reshape(-1)
+            found = _read_times(path)
+            what = "unreadable timestamps" if found is None else f"only {len(found):,} timestamps"
         if found is not None and len(found) >= count:
             return found[:count]
-        what = "no timestamps" if found is None else f"only {len(found):,} timestamps"
         made, how = self._made_up(count)
         if found is not None:
             made[: len(found)] = found
@@ -314,6 +321,15 @@ class Session:
             made = np.arange(count, dtype=np.float64) * 1000 / rate
             return made.astype(np.float32), f"a steady {rate:g} Hz is assumed"
         return np.full(count, np.nan, np.float32), "they are NaN"
+
+
+def _read_times(path: Path) -> NDArray[Any] | None:
+    """Timestamps, or `None` where the file holds no numbers."""
+    try:
+        found: NDArray[Any] = np.load(path, allow_pickle=False).reshape(-1)
+    except (ValueError, EOFError):  # cut short, pickled, or no array at all
+        return None
+    return found if found.dtype.kind in "iuf" else None
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

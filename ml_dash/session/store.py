@@ -58,11 +58,13 @@ class Frames:
     def array(self) -> NDArray[Any]:
         """The array, mapped into memory.
 
+        A file that was cut short has as many as are whole.
+
         Raises:
             ValueError: it is no array of pictures.
         """
         if self._array is None:
-            found = np.load(self.array_path, mmap_mode="r", allow_pickle=False)
+            found = _mapped(self.array_path)
             if found.ndim not in (3, 4):
                 raise ValueError(
                     f"{self.array_path} has shape {found.shape}; frames are (N, H, W, 3)"
@@ -161,6 +163,38 @@ def read_metadata(path: Path) -> dict[str, Any]:
     if found is None:
         raise ValueError(f"{path} is no JSON object")
     return found
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return found
+    except (ValueError, EOFError, OSError):
+        try:
+            return _whole(path)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{path} is no array of frames: {error}") from None
+
+
+def _whole(path: Path) -> NDArray[Any]:
+    """The part of an array that is there, of a file whose writer did not get to its end."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, by_column, dtype = read(file)
+        begin = file.tell()
+        there = file.seek(0, 2) - begin
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are not loaded")
+    if by_column or not shape:
+        raise ValueError(f"its shape is {shape}, and it has {there:,} bytes")
+    size = max(1, int(np.prod(shape[1:])) * dtype.itemsize)
+    whole = (min(shape[0], there // size), *shape[1:])
+    if not whole[0]:
+        return np.empty(whole, dtype)
+    return np.memmap(path, dtype, "r", begin, whole)
 
 
 def _pictures(folder: Path, session: str) -> dict[int, str]:
