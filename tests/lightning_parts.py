@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ml_dash import list_runs
+
 PACKAGES = ("lightning.pytorch", "pytorch_lightning")
+
+SETUP = f"""
+import logging, warnings
+warnings.simplefilter("ignore")
+logging.disable()
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from lightning_parts import data, model, package, trainer
+from ml_dash_lightning import MLDashLogger
+pl = package()
+"""
+"""How a script begins that `scripts.start` runs."""
+
+
+def only_run(folder: Path) -> Any:
+    """The one run that a script left."""
+    (found,) = list_runs(folder / "dash")
+    return found
+
+
+def all_statuses(folder: Path) -> dict[str, str]:
+    """Of all runs that a script left, by their prefixes."""
+    return {found.prefix: found.status for found in list_runs(folder / "dash")}
 
 
 def package(name: str = "lightning.pytorch") -> Any:

@@ -16,7 +16,8 @@ import pytest
 import torch
 from lightning_parts import PACKAGES, data, model, package, tape, trainer
 
-from ml_dash import Experiment, MemoryBackend, Recorder, list_runs, open_run
+from ml_dash import Experiment, MemoryBackend, list_runs, open_run
+from ml_dash.metrics.metric import Metric
 from ml_dash_lightning import MLDashLogger
 from ml_dash_lightning.base import rank_zero_only
 from ml_dash_lightning.logger import LAST_FLUSH
@@ -33,7 +34,8 @@ pytestmark = [
 
 def logger(tmp_path: Path, **options: Any) -> MLDashLogger:
     """A logger that records into the test's folder."""
-    return MLDashLogger(tmp_path / "dash", **{"name": "fit", "environment": False, **options})
+    given = {"save_dir": tmp_path / "dash", "name": "fit", "environment": False, **options}
+    return MLDashLogger(**given)
 
 
 def end(one: MLDashLogger) -> Any:
@@ -295,6 +297,7 @@ def test_a_logger_that_was_never_used_leaves_nothing(tmp_path: Path, status: str
         ({"experiment": "p/e"}, "experiment must be"),
         ({"log_model": "best"}, "log_model"),
         ({"tags": [3]}, "tags"),
+        ({"save_dir": "s3://bucket/runs"}, "local folder"),
     ],
 )
 def test_a_wrong_argument_is_told_by_the_constructor(
@@ -481,7 +484,7 @@ def test_nothing_that_goes_wrong_in_recording_stops_a_fit(
     def broken(*_: Any, **__: Any) -> int:
         raise OSError("the disk is on fire")
 
-    monkeypatch.setattr(Recorder, "record", broken)
+    monkeypatch.setattr(Metric, "log", broken)
     fit = trainer(pl, ours, epochs=1)
     fit.fit(model(pl), data())
     assert fit.state.finished
@@ -500,6 +503,24 @@ def test_save_never_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ours.save()
     assert waits == [0]
     monkeypatch.undo()
+    end(ours)
+
+
+def test_a_save_that_fails_stops_no_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A trainer calls it after each row: what it raises is counted as anything else is."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("the disk is on fire")
+
+    ours = logger(tmp_path)
+    ours.log_metrics({"a": 1}, step=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Experiment, "flush", broken)
+        ours.save()
+    assert ours.failures == {"save": 1}
+    assert caplog.text.count("the disk is on fire") == 1
     end(ours)
 
 

@@ -5,29 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from lightning_parts import SETUP, all_statuses, only_run
 from scripts import finish, run, start, wait_for_line
-
-from ml_dash import list_runs
-
-TESTS = str(Path(__file__).parent)
-SETUP = f"""
-import logging, warnings
-warnings.simplefilter("ignore")
-logging.disable()
-sys.path.insert(0, {TESTS!r})
-from lightning_parts import data, model, package, trainer
-from ml_dash_lightning import MLDashLogger
-pl = package()
-"""
-
-
-def only_run(folder: Path) -> Any:
-    """The one run that a script left."""
-    (found,) = list_runs(folder / "dash")
-    return found
 
 
 def test_a_fit_that_nobody_ends_is_complete_when_the_process_ends(tmp_path: Path) -> None:
@@ -103,10 +84,7 @@ for version, each in (("first", None), ("second", burst)):
     )
     code, _, err = run(tmp_path, script)
     assert code == 1 and "burst" in err
-    assert {found.prefix: found.status for found in list_runs(tmp_path / "dash")} == {
-        "fold/first": "COMPLETED",
-        "fold/second": "FAILED",
-    }
+    assert all_statuses(tmp_path) == {"fold/first": "COMPLETED", "fold/second": "FAILED"}
 
 
 SIGTERM = (
@@ -177,10 +155,10 @@ class Model(pl.LightningModule):
     def training_step(self, batch, index):
         loss = self.layer(batch).pow(2).mean()
         self.log("loss", loss)
-        if index == self.burst:
+        if index == self.burst and self.global_rank >= self.first_to_burst:
             raise RuntimeError("burst")
         return loss
-    burst = None
+    burst, first_to_burst = None, 0
     def validation_step(self, batch, index):
         self.log("val_loss", self.layer(batch).pow(2).mean(), sync_dist=True)
     def configure_optimizers(self):
@@ -201,7 +179,7 @@ if __name__ == "__main__":
     )
     module = Model()
     if "burst" in sys.argv:
-        module.burst = 2
+        module.burst, module.first_to_burst = 2, int(sys.argv[-1])
     logger.watch(module, log_freq=1)
     fit.fit(module, data(), data())
     if "more" in sys.argv:
@@ -242,13 +220,16 @@ def test_forked_ranks_and_their_parent_write_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="gloo between processes")
-def test_a_failure_of_forked_ranks_makes_the_run_failed(tmp_path: Path) -> None:
-    """The ranks end without a word; their parent has the exception."""
-    code, out, _ = run(tmp_path, DDP, "ddp_fork", "burst", MASTER_ADDR="127.0.0.1")
+@pytest.mark.parametrize(("strategy", "first"), [("ddp_fork", 0), ("ddp_spawn", 1)])
+def test_a_failure_of_ranks_makes_the_run_failed(tmp_path: Path, strategy: str, first: int) -> None:
+    """All ranks, or one that is not the recording one: their parent has the exception."""
+    code, out, _ = run(tmp_path, DDP, strategy, "burst", first, MASTER_ADDR="127.0.0.1")
     assert code == 1, out
     found = only_run(tmp_path)
     assert found.status == "FAILED"
     assert any("burst" in (session.error or "") for session in found.sessions)
+    losses = [row["step"] for row in found.metrics["lightning"].rows() if "loss" in row]
+    assert losses == [0, 1]
 
 
 CLI = (

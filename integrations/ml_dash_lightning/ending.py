@@ -1,7 +1,8 @@
-"""How a run ends when a trainer does: by an exception, or by SIGTERM."""
+"""How a run ends when a trainer does: by an exception, or by a signal."""
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
@@ -62,3 +63,23 @@ class _OutsideOfTrainers:
         caller = sys._getframe(1).f_globals.get("__name__", "")
         if not caller.endswith("connectors.signal_connector"):
             self._handler(number, frame)
+
+
+def call_aside(action: Callable[[], Any], seconds: float) -> None:
+    """Call `action` in a thread, and wait for it, for so long at most.
+
+    For handlers of signals: Python runs them between two bytecodes of whatever the main thread is
+    doing. What waits in a handler for a lock that it holds waits forever; here, until the handler
+    is done. By the bare thread call, since the module `threading` has locks, too.
+    """
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def run() -> None:
+        try:
+            action()
+        finally:
+            done.release()
+
+    _thread.start_new_thread(run, ())
+    done.acquire(timeout=seconds)

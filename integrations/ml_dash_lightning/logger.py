@@ -9,9 +9,15 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from ml_dash import Experiment
+from ml_dash_lightning import finished
 from ml_dash_lightning.base import Logger, Nothing, adopt, rank_zero_only
 from ml_dash_lightning.checkpoints import FOLDER, Checkpoints
-from ml_dash_lightning.ending import end_by, exception, leave_sigterm_to_the_trainer
+from ml_dash_lightning.ending import (
+    call_aside,
+    end_by,
+    exception,
+    leave_sigterm_to_the_trainer,
+)
 from ml_dash_lightning.guard import count, harmless
 from ml_dash_lightning.hyperparameters import hyperparameters
 from ml_dash_lightning.link import Link, new_version
@@ -43,9 +49,9 @@ class MLDashLogger(Media, Models, Logger):
     run starts when something is first recorded, by rank zero; a logger that is never used leaves
     nothing. It goes on over `fit`, `test` and further fits until the process ends: COMPLETED then,
     FAILED when a fit raised, CANCELLED after Ctrl-C. What is logged after that continues it. Where
-    one process makes many runs, such as folds or trials, end each by
-    `logger.experiment.run.complete()`: else it goes on, with threads and open files, to the end of
-    the process, and fails if that does.
+    one process makes many runs, such as folds or trials, the last eight whose fits went well stay
+    open; one before them is completed, and so is any of them when what comes after it crashes.
+    `logger.experiment.run.complete()` ends one at once, with its threads and files.
 
     What goes wrong in recording never stops a training: it is told once, by the logger
     `ml_dash_lightning` of `logging`, and counted in `failures`.
@@ -97,6 +103,8 @@ class MLDashLogger(Media, Models, Logger):
         if log_model not in (True, False, "all"):
             raise ValueError(f"log_model is {log_model!r}; it must be True, False or 'all'")
         self._save_dir = os.fspath(save_dir)
+        if "://" in self._save_dir:
+            raise ValueError(f"save_dir is {self._save_dir!r}; it must be a local folder")
         self._prefix = prefix.strip("/")
         self._log_model = log_model
         if experiment is None:
@@ -185,6 +193,14 @@ class MLDashLogger(Media, Models, Logger):
             row["metric/step"] = metric_value(step)
         if number is None and self._opened().current() is None:
             number = self._last_step + 1
+        if number is not None:
+            try:  # the usual row: numbers, under a step
+                self._running().metrics(self._metrics).log(step=number, **row)
+            except (TypeError, ValueError):
+                pass  # a value that has to be made storable first
+            else:
+                self._last_step = number
+                return
         try:
             self._last_step = self._record(number, metrics={self._metrics: row})
         except (TypeError, ValueError) as error:  # too long, as a rule: keep the others of the row
@@ -210,6 +226,7 @@ class MLDashLogger(Media, Models, Logger):
             self._checkpoints.note(checkpoint_callback, self._running())
 
     @rank_zero_only
+    @harmless
     def save(self) -> None:
         """Hint that rows may be written now. Never waits: they are on their way already."""
         now = time.monotonic()
@@ -231,14 +248,23 @@ class MLDashLogger(Media, Models, Logger):
         made_elsewhere = failed and self._link.owned and self._link.exists and exception()
         if not self._link.is_running and not made_elsewhere:
             return
+        if status == "finished":  # SLURM is about to end the process: called by a signal's handler
+            call_aside(self._flush, LAST_FLUSH)
+            return
         experiment = self._running()
         self._finish(experiment)
         if failed and self._link.owned:
             end_by(experiment.run, exception())
-        elif status == "finished":  # SLURM is about to end the process
-            experiment.flush(timeout=LAST_FLUSH)
-        else:
-            self.save()
+            return
+        self.save()
+        if status == "success" and self._link.owned:
+            finished.finish(experiment)
+
+    @harmless
+    def _flush(self) -> None:
+        experiment = self._running()
+        self._finish(experiment)
+        experiment.flush(timeout=LAST_FLUSH)
 
     def _finish(self, experiment: Experiment) -> None:
         """Record what has been held back: at the end of a fit, and of the run."""

@@ -10,6 +10,8 @@ from typing import Any
 OWN = frozenset({"step", "timestamp"})
 """Columns that are a row's own; a metric of that name is stored as `metric/step`."""
 
+_PLAIN = frozenset({float, int, bool})
+
 DEEPEST = 12
 LONGEST_ARRAY = 1_000
 LONGEST_TEXT = 2_000
@@ -24,11 +26,16 @@ def row_of(metrics: Mapping[Any, Any], mark: str = "metric") -> dict[str, Any]:
     """
     row: dict[str, Any] = {}
     for key, value in metrics.items():
-        name = _name(key, mark)
-        if type(value) is float and name not in row:  # nearly always
-            row[name] = value
+        if (
+            type(value) in _PLAIN
+            and type(key) is str
+            and key not in row
+            and key[:1] != "_"
+            and key not in OWN
+        ):
+            row[key] = value  # nearly always
         else:
-            _put(row, name, value, mark, 0)
+            _put(row, _name(key, mark), value, mark, 0)
     return row
 
 

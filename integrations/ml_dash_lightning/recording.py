@@ -8,6 +8,7 @@ from typing import Any
 from weakref import ref
 
 from ml_dash import Experiment, Moment, Recorder
+from ml_dash_lightning import finished
 from ml_dash_lightning.link import Link
 from ml_dash_lightning.plain import whole
 
@@ -38,6 +39,8 @@ class Recording:
             self._recorder_of = handle
             self._recorder = experiment.recorder(strict=False, format="png")
             experiment.run.before_end(partial(_close, ref(self)))
+            finished.begin()
+        finished.use(experiment)
         return experiment
 
     def _opened(self) -> Recorder:
