@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ml_dash.recorder import Recorder
     from ml_dash.session import Session, load_session
 
-__version__ = "1.0.0a1"
+from ml_dash.version import __version__
 
 # Looked up at first use, so that reading does not load what recording needs, nor the other way.
 _PLACES = {

@@ -31,7 +31,9 @@ MAX_PATH = 1024
 ROOMS = frozenset({"run", "params", "logs", "metrics", "tracks", "files"})
 """The folders of a run; no segment of a prefix may be called so."""
 
-_VIEWS = frozenset({"run.json", "params.json"})
+VIEWS = frozenset({"run.json", "params.json"})
+"""Files of a run beside them that can be made again at any time."""
+
 _OUR_SUFFIXES = (".jsonl", ".tmp")
 _KINDS = {"tracks": "track topic", "metrics": "metrics name"}
 _DEVICES = frozenset(
@@ -208,7 +210,7 @@ def prefix_folder(prefix: str) -> str:
     parts = prefix.split("/")
     folder = encode_path(parts, "prefix", fold_case=False).split("/")
     for index, part in enumerate(parts):
-        if part.casefold() in ROOMS | _VIEWS:
+        if part.casefold() in ROOMS | VIEWS:
             folder[index] = _escape(part[0]) + folder[index][1:]
     return "/".join(folder)
 

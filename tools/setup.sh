@@ -27,7 +27,7 @@ try() {
     return 1
 }
 
-# --- system packages: OpenGL without a screen ----------------------------------------------------
+# --- system packages: OpenGL without a screen; for tests PostgreSQL, a browser, a proxy ----------
 
 apt_install() {
     local options=(-y -qq --no-install-recommends -o DPkg::Lock::Timeout=120)
@@ -51,10 +51,21 @@ system_packages() {
         dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
             missing+=("$package")
     done
+    if [[ $what == dev ]] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null &&
+        ! command -v initdb >/dev/null; then
+        missing+=(postgresql)
+    fi
+    if [[ $what == dev ]] && ! command -v google-chrome >/dev/null &&
+        ! command -v chromedriver >/dev/null; then
+        missing+=(chromium chromium-driver)
+    fi
+    if [[ $what == dev ]] && ! command -v nginx >/dev/null && [[ ! -x /usr/sbin/nginx ]]; then
+        missing+=(nginx-light)
+    fi
     ((${#missing[@]})) || return 0
     if [[ $(id -u) != 0 ]]; then
         settled && return 0 # said before
-        say "offscreen rendering may need: sudo apt-get install -y ${missing[*]}"
+        say "rendering and tests may need: sudo apt-get install -y ${missing[*]}"
         return 0
     fi
     say "system packages: ${missing[*]}"
