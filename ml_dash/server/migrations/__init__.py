@@ -1,0 +1,57 @@
+"""The versions of the database, and the way from each to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from ml_dash.server.tables import Table
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ml_dash.server.database import Database
+
+
+def current(data: Database) -> str | None:
+    """The version that a database has; `None` for one that is empty."""
+    with data.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest() -> str:
+    """The version that this program needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def upgrade(data: Database) -> None:
+    """Bring a database to the newest version. Of two processes that do, one waits for the other."""
+    with data.engine.begin() as connection:
+        if data.is_sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7203417)")
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def differences(data: Database) -> list[Any]:
+    """How the tables of a database differ from those of this program."""
+    with data.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Table.metadata))
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config

@@ -1,0 +1,1 @@
+"""Projects: runs of a namespace that belong together."""

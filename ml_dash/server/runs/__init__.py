@@ -1,0 +1,1 @@
+"""Runs as the server lists them: found by prefix, and folded from what their segments say."""

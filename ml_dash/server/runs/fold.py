@@ -1,0 +1,235 @@
+"""What a run's segments say of it, folded into its row of the database as they arrive.
+
+Rows of several writers arrive in any order. So each value is kept with the timestamp of the row
+that it came from, and only a later one replaces it: the outcome is the same whatever came first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ml_dash.reading.status import STALE
+from ml_dash.server.runs.index import LONGEST_TAG, flatten, index_tags, index_values
+from ml_dash.server.tables import File, Run
+
+MOST = 200
+"""Params, and metrics, that are kept of a run to be found and sorted by."""
+
+_NAMED = 500
+
+LONGEST = 1000
+"""Characters of a text among them."""
+
+Row = dict[str, Any]
+
+_DETAILS: dict[str, type] = {"description": str, "tags": list, "bindrs": list, "metadata": dict}
+
+
+def after_append(session: Session, run: Run, fresh: Mapping[str, list[Row]]) -> None:
+    """Take in rows that have just been appended.
+
+    Args:
+        session: in the transaction of the append.
+        run: the run, whose row is locked.
+        fresh: the new rows by stream.
+    """
+    before = run.params, run.metrics, run.details, list(run.tags)
+    folded = {**run.folded, "times": dict(run.folded.get("times", {}))}
+    for stream, rows in fresh.items():
+        room = stream.partition("/")[0]
+        if stream == "run":
+            for row in rows:
+                _take_life(run, folded, row)
+        elif stream == "params":
+            run.params = _take_params(folded, run.params, rows)
+        elif room == "metrics":
+            run.metrics = _take_metrics(folded, run.metrics, stream, rows)
+        elif stream == "files/index":
+            _take_files(session, run, rows)
+        if any(row.get("event") != "update" for row in rows) or stream != "run":
+            # A sign of life, by our clock: theirs may be wrong by years
+            run.heartbeat = run.updated
+    if "run" in fresh:
+        _settle(run, folded)
+    run.folded = folded
+    _index(session, run, *before)
+
+
+def _index(session: Session, run: Run, params: Row, metrics: Row, details: Row, tags: Any) -> None:
+    index_values(session, run.id, "params.", params, run.params)
+    index_values(session, run.id, "metrics.", metrics, run.metrics)
+    if run.details is not details:
+        for name in ("metadata", "git"):
+            old, new = details.get(name), run.details.get(name)
+            index_values(session, run.id, f"{name}.", flatten(old), flatten(new))
+        plain = [
+            {key: _plain(d.get(key)) for key in ("host", "error")} for d in (details, run.details)
+        ]
+        index_values(session, run.id, "", *plain)
+        index_tags(session, run.id, [t for t in tags if len(t) <= LONGEST_TAG], run.tags)
+
+
+def _take_life(run: Run, folded: Row, row: Row) -> None:
+    name, at = row.get("session"), float(row["timestamp"])
+    if row.get("event") in ("start", "update"):
+        for key, kind in _DETAILS.items():
+            if type(row.get(key)) is kind and _is_newer(folded, key, at):
+                folded[key] = clean(row[key])
+    if not isinstance(name, str):
+        return
+    sessions = folded["sessions"] = dict(folded.get("sessions", {}))
+    own = sessions[name] = dict(sessions.get(name, {"seen": at}))
+    own |= {"seen": max(own["seen"], at), "heard": run.updated}
+    event = row.get("event")
+    if event == "start" and "start" not in own:
+        own |= {"start": at, "root": row.get("root") is True, "host": _text(row.get("host"))}
+        run.client_id = run.client_id or _text(row.get("id"))
+    elif event == "end":
+        own |= {"end": at, "status": _text(row.get("status")), "error": _text(row.get("error"))}
+    environment = row.get("environment")
+    if isinstance(environment, dict) and _is_newer(folded, "environment", at):
+        folded["git"] = clean(environment.get("git"))
+
+
+def _settle(run: Run, folded: Row) -> None:
+    """Status and times, from all sessions."""
+    sessions = list(folded.get("sessions", {}).values())
+    starts = [own["start"] for own in sessions if "start" in own]
+    run.started = min(starts, default=run.started)
+    run.description = folded.get("description")
+    run.tags = [tag for tag in folded.get("tags", []) if isinstance(tag, str)]
+    run.bindrs = [name for name in folded.get("bindrs", []) if isinstance(name, str)]
+    if hosts := [own["host"] for own in sessions if own.get("root") and own.get("host")]:
+        folded["host"] = hosts[0]
+    _decide(run, folded, sessions)
+    shown = ("metadata", "host", "git", "error")
+    run.details = {key: folded[key] for key in shown if folded.get(key) is not None}
+
+
+def _decide(run: Run, folded: Row, sessions: list[Row]) -> None:
+    """The status, as if all sessions that did not end were gone; and until when they may live.
+
+    As the local reader does: the root session that ended last decides.
+    """
+    if not sessions:
+        return
+    heard = [own["heard"] for own in sessions if "end" not in own]
+    run.lives_until = max(heard) + STALE if heard else None
+    run.status, run.ended, folded["error"] = "INTERRUPTED", None, None
+    roots = [own for own in sessions if own.get("root") and own.get("status") != "CLOSED"]
+    if not roots:
+        return
+    last = max(roots, key=lambda own: float(own["end"] if "end" in own else own["seen"]))
+    if "end" in last:
+        run.status, run.ended = last["status"][:20] or "INTERRUPTED", last["end"]
+        folded["error"] = last.get("error") or None
+
+
+def _take_params(folded: Row, known: Row, rows: list[Row]) -> Row:
+    found = dict(known)
+    for row in rows:
+        values = row.get("params")
+        for name, value in values.items() if isinstance(values, dict) else ():
+            key = str(clean(name))
+            if (key in found or len(found) < MOST) and _is_newer(
+                folded, f"params {key}", row["timestamp"]
+            ):
+                found[key] = _plain(value)
+    return found
+
+
+def _take_metrics(folded: Row, known: Row, stream: str, rows: list[Row]) -> Row:
+    name = stream.partition("/")[2]
+    latest: dict[str, tuple[float, Any]] = {}
+    for row in rows:
+        at = float(row["timestamp"])
+        for key, value in row.items():
+            if type(value) not in (float, int) or key in ("timestamp", "step"):
+                continue
+            if key not in latest or at >= latest[key][0]:
+                latest[key] = at, value
+    found = dict(known)
+    for key, (at, value) in latest.items():
+        full = str(clean(f"{name}.{key}"))
+        if (full in found or len(found) < MOST) and _is_newer(folded, f"metrics {full}", at):
+            found[full] = _plain(value)
+    return found
+
+
+def _take_files(session: Session, run: Run, rows: list[Row]) -> None:
+    good = [row for row in rows if _is_path(row.get("path"))]
+    known = _known_files(session, run.id, list({row["path"] for row in good}))
+    for row in good:
+        path = row["path"]
+        file = known.get(path)
+        if file is not None and file.timestamp > row["timestamp"]:
+            continue
+        was = file is not None and file.place is not None
+        if file is None:
+            file = known[path] = File(run_id=run.id, path=path)
+            session.add(file)
+        saved = row.get("op") == "save" and isinstance(row.get("data"), str)
+        file.timestamp = float(row["timestamp"])
+        file.place = row["data"] if saved else None
+        file.sha256 = _text(row.get("sha256")) or None
+        file.size = size if type(size := row.get("size")) is int else 0
+        file.step = step if type(step := row.get("step")) is int and abs(step) < 2**63 else None
+        file.row = clean(row)
+        run.files = (run.files or 0) + int(saved) - int(was)
+
+
+def _is_path(path: Any) -> bool:
+    return isinstance(path, str) and 0 < len(path) <= 1000 and path == clean(path)
+
+
+def _known_files(session: Session, run_id: str, paths: list[str]) -> dict[str, File]:
+    """The files of these paths: a run may have very many."""
+    found: dict[str, File] = {}
+    for first in range(0, len(paths), _NAMED):
+        part = paths[first : first + _NAMED]
+        query = select(File).where(File.run_id == run_id, File.path.in_(part))
+        found |= {file.path: file for file in session.scalars(query)}
+    return found
+
+
+def _is_newer(folded: Row, key: str, at: float) -> bool:
+    """Whether a value of this time replaces the one that is known; notes it if so."""
+    times: dict[str, float] = folded["times"]
+    if at < times.get(key, float("-inf")):
+        return False
+    times[key] = float(at)
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is listed: what is not finite as a text, what is long shortened."""
+    value = clean(value)
+    if isinstance(value, str):
+        return value[:LONGEST]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return str(value)[:LONGEST]
+
+
+def clean(value: Any) -> Any:
+    """A value as any database takes it in JSON: finite, of 64 bits, and text that is text."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {clean(str(key)): clean(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [clean(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return value
+
+
+def _text(value: Any) -> str:
+    return str(clean(value))[:20_000] if isinstance(value, str) else ""

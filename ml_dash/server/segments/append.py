@@ -1,0 +1,282 @@
+"""Append at offset: taken where the server's copy ends and the bytes before it are the same.
+
+The bytes go into the object store first. Then one transaction moves the ends of all segments, each
+only from where it was seen: of two who append at the same place at once, one is told to move on. A
+request that is repeated because its answer was lost is told the same, so nothing is taken twice.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ml_dash import ids
+from ml_dash.rows import MAX_LINE
+from ml_dash.server.database import Database
+from ml_dash.server.problems import Problem
+from ml_dash.server.runs.fold import after_append
+from ml_dash.server.segments.chunks import Draft, draft_chunks
+from ml_dash.server.store import ObjectStore
+from ml_dash.server.tables import Chunk, Run, Segment
+from ml_dash.wire import TAIL, WireError, check_segment, tail_crc
+
+_TRIES = 5
+
+_NAMED = 500
+
+Answer = dict[str, Any]
+_Ends = dict[str, tuple[int, bytes]]
+
+
+@dataclass(slots=True)
+class _Piece:
+    """One segment's part of a request."""
+
+    number: int
+    path: str
+    offset: int
+    tail: int
+    text: bytes
+    chunks: list[Draft] = field(default_factory=list)
+
+    @property
+    def stream(self) -> str:
+        return self.path.rpartition("/")[0]
+
+
+def append(
+    data: Database,
+    objects: ObjectStore,
+    run_id: str,
+    pieces: Sequence[Mapping[str, Any]],
+    parts: Sequence[memoryview],
+    now: float,
+) -> list[Answer]:
+    """Take what fits to the ends of the segments.
+
+    Args:
+        data: the database.
+        objects: the store.
+        run_id: the run, which the caller may write.
+        pieces: as the header of the request has them: `segment`, `offset`, `tail`, and `last` where
+            the writer is gone and the last line may be torn.
+        parts: their bytes.
+        now: by the server's clock.
+
+    Returns:
+        For each piece its `segment`, its `state` (`taken`, `moved`, `differs`, `refused`) and the
+        `end` of the server's copy.
+    """
+    answers: list[Answer] = [{} for _ in pieces]
+    wanted: list[_Piece] = []
+    for number, (piece, part) in enumerate(zip(pieces, parts, strict=True)):
+        try:
+            wanted.append(_checked(number, piece, bytes(part)))
+        except WireError as error:
+            name = str(piece.get("segment"))[:200] if isinstance(piece, Mapping) else ""
+            answers[number] = {
+                "segment": name,
+                "state": "refused",
+                "end": 0,
+                "reason": str(error),
+            }
+    with data.reading() as session:
+        ends = _load_ends(session, run_id, wanted)
+    fitting = _judge(ends, wanted, answers)
+    if fitting:
+        _take(data, objects, run_id, fitting, answers, now)
+    return answers
+
+
+def _take(
+    data: Database,
+    objects: ObjectStore,
+    run_id: str,
+    fitting: list[_Piece],
+    answers: list[Answer],
+    now: float,
+) -> None:
+    for piece in fitting:
+        piece.chunks = draft_chunks(piece.text, piece.path)
+    key = f"runs/{run_id}/rows/{ids.new_id()}"
+    objects.put(key, b"".join(chunk.packed for piece in fitting for chunk in piece.chunks))
+
+    def work(session: Session) -> bool:
+        return _commit(session, run_id, key, fitting, answers, now)
+
+    used = False
+    try:
+        for attempt in range(_TRIES):
+            try:
+                used = data.transaction(work)
+                break
+            except IntegrityError:  # another process has just made the same segment
+                if attempt == _TRIES - 1:
+                    raise
+    except Problem:
+        raise  # nothing was taken
+    except Exception:  # it may have been committed all the same: the object stays
+        used = True
+        raise
+    finally:
+        if not used:
+            objects.delete([key])
+
+
+def _commit(
+    session: Session,
+    run_id: str,
+    key: str,
+    fitting: list[_Piece],
+    answers: list[Answer],
+    now: float,
+) -> bool:
+    run = session.get(Run, run_id, with_for_update=True)
+    if run is None:
+        raise Problem(404, f"the run {run_id!r} has been deleted")
+    # The row of the run is locked, so nobody else moves the ends of its segments meanwhile.
+    segments = _load_segments(session, run_id, fitting)
+    ends = {path: (segment.size, segment.tail) for path, segment in segments.items()}
+    taken = {piece.number for piece in _judge(ends, fitting, answers)}
+    for piece in fitting:
+        if piece.number in taken and piece.path not in segments:
+            segments[piece.path] = _new_segment(session, run_id, piece)
+    session.flush()  # new segments, before the chunks that refer to them
+    place = rows = size = 0
+    fresh: dict[str, list[dict[str, Any]]] = {}
+    for piece in fitting:
+        packed = sum(len(chunk.packed) for chunk in piece.chunks)
+        if piece.number in taken:
+            _extend(session, segments[piece.path], piece, key, place, now)
+            rows += sum(chunk.count for chunk in piece.chunks)
+            size += len(piece.text)
+            for chunk in piece.chunks:
+                fresh.setdefault(piece.stream, []).extend(chunk.rows)
+            answers[piece.number] = {
+                "segment": piece.path,
+                "state": "taken",
+                "end": piece.offset + len(piece.text),
+            }
+        place += packed
+    if taken:
+        run.updated, run.rows, run.size = now, run.rows + rows, run.size + size
+        after_append(session, run, fresh)
+    return bool(taken)
+
+
+def _checked(number: int, piece: Mapping[str, Any], text: bytes) -> _Piece:
+    try:
+        path, offset, tail = piece["segment"], piece["offset"], piece["tail"]
+    except (LookupError, TypeError):
+        raise WireError("a piece has a segment, an offset and a tail") from None
+    if not isinstance(path, str) or type(offset) is not int or type(tail) is not int or offset < 0:
+        raise WireError("a piece's segment is a text, its offset and tail are whole numbers")
+    check_segment(path)
+    if text and text[-1:] != b"\n" and piece.get("last") is not True:
+        raise WireError("it does not end with a newline")
+    if len(text) > MAX_LINE and max(map(len, text.split(b"\n"))) >= MAX_LINE:
+        raise WireError(f"a line is longer than {MAX_LINE:,} bytes")
+    return _Piece(number, path, offset, tail, text)
+
+
+def _load_ends(session: Session, run_id: str, wanted: list[_Piece]) -> _Ends:
+    found: _Ends = {}
+    for paths in _batches(wanted):
+        query = select(Segment.path, Segment.size, Segment.tail)
+        query = query.where(Segment.run_id == run_id, Segment.path.in_(paths))
+        found |= {path: (size, tail) for path, size, tail in session.execute(query)}
+    return found
+
+
+def _load_segments(session: Session, run_id: str, wanted: list[_Piece]) -> dict[str, Segment]:
+    found: dict[str, Segment] = {}
+    for paths in _batches(wanted):
+        query = select(Segment).where(Segment.run_id == run_id, Segment.path.in_(paths))
+        found |= {segment.path: segment for segment in session.scalars(query.with_for_update())}
+    return found
+
+
+def _batches(wanted: list[_Piece]) -> Iterator[list[str]]:
+    """The paths of pieces, as many at a time as a query may name."""
+    paths = sorted({piece.path for piece in wanted})
+    for first in range(0, len(paths), _NAMED):
+        yield paths[first : first + _NAMED]
+
+
+def _judge(ends: _Ends, wanted: list[_Piece], answers: list[Answer]) -> list[_Piece]:
+    """Those that fit where their segments end; the others are answered."""
+    known = dict(ends)
+    fitting: list[_Piece] = []
+    for piece in wanted:
+        end, tail = known.get(piece.path, (0, b""))
+        answer: Answer = {"segment": piece.path, "state": "moved", "end": end}
+        if end == piece.offset:
+            if tail_crc(tail) != piece.tail:
+                answer |= {"state": "differs", "reason": "the bytes before it are not the same"}
+            elif not piece.text:
+                answer["state"] = "taken"
+            else:
+                fitting.append(piece)
+                known[piece.path] = (-1, b"")  # a second piece of one segment must come later
+        answers[piece.number] = answer
+    return fitting
+
+
+def _new_segment(session: Session, run_id: str, piece: _Piece) -> Segment:
+    made = Segment(id=ids.new_id(), run_id=run_id, path=piece.path, stream=piece.stream)
+    made.size = made.crc = made.rows = made.chunks = 0
+    made.tail, made.updated = b"", 0.0
+    session.add(made)
+    return made
+
+
+def _extend(
+    session: Session, segment: Segment, piece: _Piece, key: str, place: int, now: float
+) -> None:
+    """Move the end of a segment."""
+    offset, row = piece.offset, segment.rows
+    for chunk in piece.chunks:
+        steps, times = chunk.steps or (None, None), chunk.times or (None, None)
+        session.add(
+            Chunk(
+                segment_id=segment.id,
+                offset=offset,
+                size=len(chunk.text),
+                first_row=row,
+                rows=chunk.count,
+                first_step=steps[0],
+                last_step=steps[1],
+                first_time=times[0],
+                last_time=times[1],
+                ordered=chunk.ordered,
+                sha256=chunk.sha256,
+                object_key=key,
+                object_offset=place,
+                object_size=len(chunk.packed),
+            )
+        )
+        offset += len(chunk.text)
+        row += chunk.count
+        place += len(chunk.packed)
+        segment.first_step = _least(segment.first_step, steps[0])
+        segment.last_step = _greatest(segment.last_step, steps[1])
+        segment.first_time = _least(segment.first_time, times[0])
+        segment.last_time = _greatest(segment.last_time, times[1])
+    segment.size, segment.rows, segment.updated = offset, row, now
+    segment.chunks += len(piece.chunks)
+    segment.crc = zlib.crc32(piece.text, segment.crc)
+    segment.tail = (segment.tail + piece.text[-TAIL:])[-TAIL:]
+
+
+def _least(a: Any, b: Any) -> Any:
+    return min((value for value in (a, b) if value is not None), default=None)
+
+
+def _greatest(a: Any, b: Any) -> Any:
+    return max((value for value in (a, b) if value is not None), default=None)

@@ -1,0 +1,174 @@
+"""Starts a server: its folder, the version of its database, its first user, and its process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from obstore.exceptions import BaseError as StoreError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from ml_dash.server import migrations
+from ml_dash.server.accounts.users import ensure_admin
+from ml_dash.server.app import create_app
+from ml_dash.server.database import Database
+from ml_dash.server.process import PatientProtocol, Server
+from ml_dash.server.settings import ServerSettings
+
+GRACE = 20
+"""Seconds that requests which are under way get when the server is told to end."""
+
+Say = Callable[[str], None]
+
+
+class OutdatedError(Exception):
+    """The database has another version than this program needs; the text says what to do."""
+
+
+class UnreachableError(Exception):
+    """Database or store cannot be reached; the text says which, and why."""
+
+
+class JsonLines(logging.Formatter):
+    """Log records as one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        row: dict[str, object] = {
+            "timestamp": record.created,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            row["exception"] = self.formatException(record.exc_info)
+        return json.dumps(row, default=str)
+
+
+def serve(settings: ServerSettings, say: Say) -> None:
+    """Serve until SIGTERM or Ctrl-C; then requests that are under way are answered still.
+
+    Args:
+        settings: settled ones.
+        say: tells the user how to get in.
+
+    Raises:
+        OutdatedError: the database must be brought to this version first.
+        UnreachableError: the folder, the database or the store cannot be used.
+    """
+    reach(settings)
+    prepare(settings)
+    app = create_app(settings)
+    try:
+        app.state.store.ping()
+    except (OSError, StoreError) as error:
+        why = str(error).partition("\n")[0]
+        raise UnreachableError(f"the store {settings.store} cannot be used: {why}") from None
+    url = settings.url or f"http://{settings.host}:{settings.port}"
+    link = ensure_admin(app.state.database, time.time())
+    say(f"ML-Dash serves {url}; its data is in {settings.folder}")
+    if link is not None:
+        say(f"its administrator sets a password here, once, within a day: {url}{link}")
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        proxy_headers=False,  # whom to believe is decided for each request
+        server_header=False,
+        http=PatientProtocol,
+        ws="none",
+        access_log=False,  # the gate writes a line for each request
+        timeout_graceful_shutdown=GRACE,
+        log_config=_logging(),
+    )
+    try:
+        Server(config, app).run()
+    finally:
+        app.state.database.close()
+
+
+def reach(settings: ServerSettings) -> None:
+    """Make the folder, and see whether the database answers.
+
+    Raises:
+        UnreachableError: it does not.
+    """
+    try:
+        Path(settings.folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnreachableError(f"the folder {settings.folder} cannot be used: {error}") from None
+    try:
+        data = Database(settings.database)
+    except (ArgumentError, ImportError) as error:
+        raise UnreachableError(f"the database is not given as it must be: {error}") from None
+    try:
+        data.ping()
+    except DBAPIError as error:
+        where = data.url.render_as_string(hide_password=True)
+        raise UnreachableError(f"the database {where} cannot be used: {error.orig}") from None
+    finally:
+        data.close()
+
+
+def prepare(settings: ServerSettings) -> None:
+    """See to the version of the database: an empty one is made, a SQLite one brought to it.
+
+    Raises:
+        OutdatedError: another one is older, or any is newer.
+    """
+    data = Database(settings.database)
+    try:
+        found, needed = migrations.current(data), migrations.newest()
+        if found == needed:
+            return
+        if found is None or data.is_sqlite:
+            upgrade(data)
+            return
+        raise OutdatedError(
+            f"the database has version {found}, and this program needs {needed}: stop all servers,"
+            " make a backup, and run `ml-dash server upgrade`"
+        )
+    finally:
+        data.close()
+
+
+def upgrade(data: Database) -> None:
+    """Bring a database to the version of this program.
+
+    Raises:
+        OutdatedError: it is of a newer program.
+    """
+    from alembic.util import CommandError
+
+    try:
+        migrations.upgrade(data)
+    except CommandError:
+        raise OutdatedError(
+            f"the database has version {migrations.current(data)}, of a newer ML-Dash: upgrade"
+            " this program"
+        ) from None
+
+
+def _logging() -> dict[str, object]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"()": JsonLines}},
+        "handlers": {
+            "lines": {
+                "class": "logging.StreamHandler",
+                "formatter": "lines",
+                "stream": sys.stderr,
+            }
+        },
+        "loggers": {
+            "uvicorn": {"handlers": ["lines"], "level": "INFO", "propagate": False},
+            "ml_dash.server": {"handlers": ["lines"], "level": "INFO", "propagate": False},
+        },
+    }
