@@ -126,6 +126,21 @@ def load(
     return Settings(**values)
 
 
+def token(environ: Mapping[str, str] | None = None) -> str | None:
+    """What shows a server who the user is, where nobody logs in: `ML_DASH_TOKEN`.
+
+    No field of `Settings`, which are shown, pickled and taken to other processes.
+    """
+    environ = os.environ if environ is None else environ
+    return environ.get("ML_DASH_TOKEN", "").strip() or None
+
+
+def token_server(environ: Mapping[str, str] | None = None) -> str | None:
+    """The server that this token is for, where that is said: `ML_DASH_URL` as a variable."""
+    environ = os.environ if environ is None else environ
+    return environ.get("ML_DASH_URL", "").strip() or None
+
+
 def config_path(environ: Mapping[str, str] | None = None) -> Path:
     """Where the configuration file is looked for."""
     environ = os.environ if environ is None else environ

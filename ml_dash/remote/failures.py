@@ -1,0 +1,221 @@
+"""What failed requests mean, said in one sentence each."""
+
+from __future__ import annotations
+
+import errno
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.remote.errors import (
+    BusyError,
+    ForbiddenError,
+    NotFoundError,
+    RejectedError,
+    RemoteError,
+    UnauthorizedError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from requests import Response
+
+MOST_ASKED = 300.0
+"""Seconds that a server may ask to be left alone; it may mean more, but is not obeyed longer."""
+
+_LOG_IN = "log in with `ml-dash login {url}`, or set ML_DASH_TOKEN"
+
+
+def of_exception(error: Exception, url: str) -> UnreachableError:
+    """The error for a request that got no answer.
+
+    Args:
+        error: what `requests` raised, or what stands behind it.
+        url: the server's.
+    """
+    from requests import exceptions
+
+    if isinstance(error, exceptions.SSLError):
+        return _unreachable("tls", _tls(error, url))
+    if isinstance(error, OSError) and "certificate bundle" in str(error):
+        return _unreachable("tls", f"{url}: the file that REQUESTS_CA_BUNDLE names is not there")
+    if isinstance(error, exceptions.ProxyError):
+        return _unreachable(
+            "proxy", f"the proxy on the way to {url} cannot be used; see HTTPS_PROXY and NO_PROXY"
+        )
+    if isinstance(error, exceptions.ConnectTimeout):
+        return _unreachable("timeout", f"{url} does not answer: no connection in time")
+    if isinstance(error, exceptions.Timeout):
+        return _unreachable("timeout", f"{url} took too long to answer")
+    causes = list(_causes(error))
+    names = {type(cause).__name__ for cause in causes}
+    if "ReadTimeoutError" in names:
+        return _unreachable("timeout", f"{url} took too long to answer")
+    if "NameResolutionError" in names or "gaierror" in names:
+        return _unreachable(
+            "dns", f"the host of {url} is not known here; is its name right, and is there a network"
+        )
+    if any(getattr(cause, "errno", None) == errno.ECONNREFUSED for cause in causes):
+        return _unreachable("refused", f"nothing listens at {url}: the connection was refused")
+    if isinstance(error, exceptions.ContentDecodingError):
+        return _unreachable("garbled", f"the answer of {url} could not be unpacked")
+    if isinstance(error, (exceptions.ChunkedEncodingError, exceptions.ConnectionError)):
+        if names & {
+            "ProtocolError",
+            "RemoteDisconnected",
+            "IncompleteRead",
+            "ConnectionResetError",
+        }:
+            return _unreachable(
+                "closed", f"{url} closed the connection before its answer was whole"
+            )
+        reason = next((c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "")
+        return _unreachable("network", f"{url} cannot be reached{': ' if reason else ''}{reason}")
+    return _unreachable("network", f"{url} cannot be asked: {type(error).__name__}")
+
+
+def of_answer(response: Response, url: str, *, had_token: bool) -> RemoteError | None:
+    """The error that an answer stands for; `None` for one that is none.
+
+    Args:
+        response: read whole, unless it went well.
+        url: the server's.
+        had_token: whether the request carried a token.
+    """
+    status = response.status_code
+    if 300 <= status < 400 and status != 304:
+        return _unreachable("redirect", _redirect(response, url), status)
+    if is_page(response):
+        title = f"{status} " if status >= 400 else ""
+        return (
+            _busy(response, url, {})
+            if status in (429, 503)
+            else _unreachable(
+                "html",
+                f"{url} answers with a {title}web page and not as an ML-Dash server does; is the"
+                " address right, or does a proxy or a login page stand in between",
+                status,
+            )
+        )
+    if status < 400:
+        return None
+    said = problem(response)
+    error = _of_status(status, response, url, said, had_token=had_token)
+    error.status = status
+    error.code = str(said.get("code") or "")
+    return error
+
+
+def is_page(response: Response) -> bool:
+    """Whether an answer is a page for people. A user's own HTML comes as an attachment."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    attached = response.headers.get("Content-Disposition", "").lower().startswith("attachment")
+    return kind in ("text/html", "application/xhtml+xml") and not attached
+
+
+def problem(response: Response) -> dict[str, Any]:
+    """What the server says of an error, as far as it says anything."""
+    try:
+        found = response.json()
+    except (ValueError, OSError):  # not JSON, or broken off
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _of_status(
+    status: int, response: Response, url: str, said: dict[str, Any], *, had_token: bool
+) -> RemoteError:
+    detail = str(said.get("detail") or "").strip()[:500]
+    if status == 401:
+        advice = _LOG_IN.format(url=url)
+        if had_token:
+            return UnauthorizedError(f"{url} does not take the token any more: {advice}")
+        return UnauthorizedError(f"{url} wants to know who asks: {advice}")
+    if status == 403:
+        return ForbiddenError(f"{url} refuses: {detail or 'you may not do that there'}")
+    if status == 404:
+        return NotFoundError(f"{url}: {detail or 'there is no such thing, or you may not see it'}")
+    if status in (429, 503):
+        return _busy(response, url, said)
+    if status == 407:
+        return _unreachable("proxy", f"the proxy on the way to {url} wants a password")
+    if status >= 500:
+        more = f": {detail}" if detail else ""
+        return _unreachable("status", f"{url} has an error of its own ({status}){more}")
+    return RejectedError(f"{url} does not take this ({status}): {detail or 'it did not say why'}")
+
+
+def _busy(response: Response, url: str, said: dict[str, Any]) -> BusyError:
+    wait = retry_after(response.headers.get("Retry-After", ""), time.time())
+    again = f"; it asks to wait {wait:.0f} s" if wait is not None else ""
+    what = "is asked too often" if response.status_code == 429 else "is not ready"
+    error = BusyError(f"{url} {what} ({response.status_code}){again}")
+    error.retry_after = wait
+    error.status = response.status_code
+    error.code = str(said.get("code") or "")
+    return error
+
+
+def retry_after(header: str, now: float) -> float | None:
+    """The seconds that a header asks to wait, at most `MOST_ASKED`; `None` if it says none.
+
+    Args:
+        header: a number of seconds, or a date.
+        now: in seconds since 1970.
+    """
+    text = header.strip()
+    try:
+        if text.isascii() and text.isdecimal():
+            return min(MOST_ASKED, float(text))
+        wait = parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(MOST_ASKED, max(0.0, wait))
+
+
+def _redirect(response: Response, url: str) -> str:
+    from ml_dash.remote.address import origin
+
+    there = origin(response.headers.get("Location", ""))
+    if there and there != origin(url):
+        return f"{url} sends on to {there}, which was not followed; if that is the server, name it"
+    return f"{url} sends on to another page; is the address right"
+
+
+def _tls(error: Exception, url: str) -> str:
+    text = str(error).lower()
+    if "wrong_version_number" in text or "wrong version number" in text or "record layer" in text:
+        return f"{url} does not speak TLS; if it is meant to be without, name it as http://…"
+    if "self-signed" in text or "self signed" in text or "unable to get local issuer" in text:
+        why = "is signed by nobody that is known here; set REQUESTS_CA_BUNDLE to your lab's file"
+    elif "expired" in text:
+        why = "has expired, or the clock of this machine is wrong"
+    elif "mismatch" in text or "doesn't match" in text:
+        why = "is for another host"
+    else:
+        return f"{url}: no secure connection could be made (TLS)"
+    return f"{url}: its certificate {why}"
+
+
+def _unreachable(kind: str, text: str, status: int = 0) -> UnreachableError:
+    error = UnreachableError(text)
+    error.kind = kind
+    error.status = status
+    return error
+
+
+def garbled(url: str, what: str) -> UnreachableError:
+    """The error for an answer that is not what it should be."""
+    return _unreachable("garbled", f"the answer of {url} {what}")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An exception and all that stand behind it."""
+    found: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting and len(found) < 30:
+        each = waiting.pop()
+        if isinstance(each, BaseException) and each not in found:
+            found.append(each)
+            waiting += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]
+    return found

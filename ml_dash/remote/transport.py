@@ -1,0 +1,122 @@
+"""One request at a time, as `requests` makes it, and nothing that it raises gets out.
+
+A session belongs to one thread of one process: neither forks nor threads share a connection.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ml_dash.remote.failures import of_exception
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response, Session
+
+
+class Hidden(str):
+    """A secret: a text that shows itself to nobody who only looks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
+class Transport:
+    """Sends requests to one server. Threads may share it.
+
+    Args:
+        url: the server's, as `server_url` gives it; errors name it.
+        timeout: seconds to connect, and between two pieces of an answer.
+    """
+
+    def __init__(self, url: str, timeout: tuple[float, float] = (5.0, 30.0)) -> None:
+        self.url = url
+        self._timeout = timeout
+        self._local = threading.local()
+
+    def __getstate__(self) -> tuple[str, tuple[float, float]]:
+        return self.url, self._timeout
+
+    def __setstate__(self, state: tuple[str, tuple[float, float]]) -> None:
+        self.url, self._timeout = state
+        self._local = threading.local()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+        **options: Any,
+    ) -> Response:
+        """Make a request and give its answer, whatever its status. Follows no redirect.
+
+        Args:
+            method: of HTTP.
+            url: the whole address.
+            authorization: the header of that name.
+            headers: others.
+            stream: leave the body to be read by the caller.
+            options: `params`, `json` or `data`, as `requests` has them.
+
+        Raises:
+            UnreachableError: there was no answer, or half of one.
+        """
+        import requests
+
+        failure: Exception
+        try:
+            response = self._session().request(
+                method,
+                url,
+                headers=dict(headers or {}),
+                auth=_Bearer(authorization),
+                allow_redirects=False,
+                timeout=self._timeout,
+                stream=stream,
+                **options,
+            )
+            response.request.headers.pop("Authorization", None)
+            return response
+        except (requests.RequestException, OSError, ValueError) as error:
+            # ValueError: urllib3 and http.client let some of theirs through.
+            failure = of_exception(error, self.url)
+        # Only here, so that no exception with the request, and its token, hangs on this one.
+        raise failure
+
+    def close(self) -> None:
+        """Close the connections of this thread."""
+        session = getattr(self._local, "session", None)
+        if session is not None:
+            session.close()
+            self._local.session = None
+
+    def _session(self) -> Session:
+        held: Session | None = getattr(self._local, "session", None)
+        if held is None or self._local.process != os.getpid():
+            import requests
+
+            from ml_dash.version import __version__
+
+            held = requests.Session()
+            held.headers["User-Agent"] = f"ml-dash/{__version__}"
+            self._local.session, self._local.process = held, os.getpid()
+        return held
+
+
+class _Bearer:
+    """Puts the token, or none, into a request. Without it `requests` would look into `~/.netrc`."""
+
+    def __init__(self, header: str | None) -> None:
+        self._header = header
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        if self._header is not None:
+            request.headers["Authorization"] = str.__str__(self._header)
+        return request
