@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -25,6 +26,7 @@ from ml_dash.names import check_prefix, default_prefix, prefix_folder
 from ml_dash.params import Params
 from ml_dash.rows import encode_row
 from ml_dash.run import Run, remember
+from ml_dash.run_end import with_replica
 from ml_dash.settings import Settings, load
 from ml_dash.track import Tracks
 from ml_dash.values import jsonable, kind_name
@@ -55,8 +57,9 @@ class Experiment:
         bindrs: collections that it belongs to.
         metadata: anything else, as a dict of JSON-able values.
         dash_root: the folder that runs are kept in; `ML_DASH_ROOT`, else `.dash`.
-        dash_url: a server to replicate to, or `False` for none. This version has local mode only:
-            it warns where a server is configured otherwise and neither this nor `dash_root` given.
+        dash_url: the server that the run is replicated to in the background, such as
+            `https://dash.example`, or `False` for none. By default `ML_DASH_URL`, else the server
+            that `ml-dash login` has kept; none where `dash_root` is given.
         backend: keep the run elsewhere, such as in a `MemoryBackend` in your tests.
         echo: print log messages to the terminal, too.
         environment: record packages, git state, command line and hardware at start.
@@ -98,14 +101,10 @@ class Experiment:
         buffer_enabled: bool | None = None,
         _root: bool = True,
     ) -> None:
-        if dash_url:
-            raise NotImplementedError(
-                f"dash_url is {dash_url!r}, but this version of ml-dash records locally only;"
-                " leave dash_url out"
-            )
         self.settings = load(
             {
                 "root": None if dash_root is None else os.fspath(dash_root),
+                "url": dash_url or None,
                 "echo": echo,
                 "environment": environment,
                 "buffer_enabled": buffer_enabled,
@@ -118,8 +117,8 @@ class Experiment:
         self.tags = _texts(tags, "tags")
         self.bindrs = _texts(bindrs, "bindrs")
         self.metadata = _plain(metadata)
-        wanted = dash_url is None and dash_root is None and backend is None
-        self._unserved = self.settings.url if wanted else None
+        asked = dash_url is None and dash_root is None and backend is None
+        self.settings = replace(self.settings, url=_server(dash_url, self.settings.url, asked))
         self.folder: Path | None = None
         if backend is None:
             # Absolute: a program that changes its directory goes on recording in the same place.
@@ -156,15 +155,23 @@ class Experiment:
     def flush(self, timeout: float | None = None, fsync: bool = False) -> FlushReport:
         """Wait until everything recorded so far is on disk. Never raises once the run has started.
 
+        A server gets it as soon as it takes it; that is not waited for, but reported.
+
         Args:
             timeout: seconds to wait at most; by default as long as there is progress.
             fsync: also wait for the disk itself.
 
         Returns:
-            What is written, what is pending, and what was lost.
+            What is written, what is pending, what a server has not got yet, and what was lost.
         """
         buffer = self.run.open_buffer
-        return buffer.flush(timeout, fsync) if buffer else self.run.last_report
+        if buffer is None:
+            return self.run.last_report
+        report, replicator = buffer.flush(timeout, fsync), self.run.replicator
+        if replicator is not None:
+            replicator.kick()
+            report = with_replica(report, replicator.report())
+        return report
 
     def add_tags(self, *tags: str) -> None:
         """Add tags to the running run, beside those that it has from whichever session."""
@@ -193,12 +200,6 @@ class Experiment:
             self.files = Files(buffer)
             if self.folder is not None:
                 remember(self.folder, self.run)
-            if self._unserved:
-                buffer.warn_once(
-                    "url",
-                    f"the server {self._unserved} is configured, but this version of ml-dash"
-                    f" records locally only: into {self.folder}",
-                )
         return self
 
     def _leave(self) -> None:
@@ -292,6 +293,28 @@ def _join(folder: Path, arguments: Mapping[str, Any]) -> Experiment:
         if isinstance(entered, Experiment):
             return entered
     return Experiment(**arguments, _root=False).run.start()
+
+
+def _server(given: str | bool | None, configured: str | None, asked: bool) -> str | None:
+    """The server that a run is replicated to.
+
+    Args:
+        given: the argument `dash_url`.
+        configured: what it or the settings say.
+        asked: whether no argument says that the run is local, or where it is kept.
+    """
+    if given is True:
+        raise TypeError("dash_url is True; give the server's address, or False for none")
+    url = str(given) if given else configured if asked else None
+    if url is None and asked:
+        from ml_dash.auth import kept_server
+
+        url = kept_server()
+    if url is None:
+        return None
+    from ml_dash.remote.address import server_url
+
+    return server_url(url)
 
 
 def _script() -> str:

@@ -23,9 +23,10 @@ from ml_dash.decorate import decorated
 from ml_dash.environment import capture, process_identity
 from ml_dash.errors import NotStartedError
 from ml_dash.rows import encode_row
-from ml_dash.run_end import Waiting, close_books, tell_end, tell_interrupted
+from ml_dash.run_end import Waiting, close_books, finish_replica, tell_end, tell_interrupted
 from ml_dash.run_folder import check_writable, claim_first, first_id, prefix_in
 from ml_dash.settings import Settings
+from ml_dash.sync.replicator import Replicator, replicate_run
 
 T = TypeVar("T")
 
@@ -73,6 +74,7 @@ class Run(Generic[T]):
         self._last_beat = 0.0
         self._status = "NOT STARTED"
         self._finished: FlushReport | None = None
+        self.replicator: Replicator | None = None  # what sends it to a server, if we do
 
     @property
     def status(self) -> str:
@@ -140,11 +142,12 @@ class Run(Generic[T]):
 
     def leave(self) -> None:
         """See `exits.Ending`."""
-        tell_interrupted(self.prefix, self.backend)
+        if self._finished is None or self._buffer is not None:  # else all is on the disk
+            tell_interrupted(self.prefix, self.backend)
 
     def _end(self, buffer: Buffer, status: str, error: str | None) -> None:
         joined = buffer.forked or not self._root
-        self._status = status
+        self._status, self._finished = status, None
         # A child that starts the run anew has still not made it.
         self._root = self._root and not buffer.forked
         try:
@@ -166,9 +169,10 @@ class Run(Generic[T]):
                 row["lost"] = dict(buffer.lost)
             self._put(buffer, row)
             self._finished = buffer.close()
+            tell_end(self.prefix, self.backend, self._finished)
             if not joined:
                 close_books(self.backend)
-            tell_end(self.prefix, self.backend, self._finished)
+                self._finished = finish_replica(self.replicator, self._finished, self.settings)
         finally:
             if self._buffer is None:  # else another thread has started it anew
                 exits.unwatch(self)
@@ -194,6 +198,7 @@ class Run(Generic[T]):
     def after_fork(self) -> None:
         """See `exits.Ending`."""
         self._before_end = []
+        self.replicator = None  # the parent's thread sends what the child writes, too
         self._ending = threading.RLock()
         self._depth = 0  # the blocks are the parent's; those of the child are counted anew
 
@@ -254,6 +259,8 @@ class Run(Generic[T]):
             exits.unwatch(self)
             buffer.close(0.0)
             raise
+        if self._root and folder is not None:
+            self.replicator = replicate_run(folder, self.prefix, self.settings)
 
     def _write_start(self, buffer: Buffer) -> None:
         """Say who writes: at the first write, in a forked child, after the folder was removed."""
@@ -287,6 +294,8 @@ class Run(Generic[T]):
         if (buffer := self._buffer) is not None and now - self._last_beat > HEARTBEAT:
             self._last_beat = now
             self._put(buffer, {"event": "heartbeat", "session": buffer.writer})
+        if buffer is not None and self.replicator is not None:
+            self.replicator.note(buffer.rows_by_room())
 
     def update(self, **details: Any) -> None:
         """Write changed details, such as tags, for readers to fold."""

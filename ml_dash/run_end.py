@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from ml_dash import exits
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
 from ml_dash.buffer.recovery import drain_dead, rings
+from ml_dash.settings import Settings
+from ml_dash.sync.replicator import Replicator
+from ml_dash.sync.report import ReplicaReport
 
 SILENT = 2.0
 """Seconds that files are waited for before anything is said."""
@@ -55,6 +59,25 @@ def close_books(backend: Backend) -> None:
             write_views(backend.folder)
         except Exception as error:  # noqa: BLE001 - a view must not hide how the run ended
             exits.say(f"run.json could not be written: {error!r}")
+
+
+def with_replica(report: FlushReport, replica: ReplicaReport) -> FlushReport:
+    """What is on the disk, and what of that is on the server."""
+    return replace(
+        report,
+        replicated=replica.ok,
+        unsent=replica.pending,
+        unsent_files=replica.pending_files,
+    )
+
+
+def finish_replica(
+    replicator: Replicator | None, report: FlushReport, settings: Settings
+) -> FlushReport:
+    """Send what the server has not got yet, as long as closing may wait."""
+    if replicator is None:
+        return report
+    return with_replica(report, replicator.finish(settings.close_timeout))
 
 
 def tell_end(prefix: str, backend: Backend, report: FlushReport) -> None:

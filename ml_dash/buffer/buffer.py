@@ -281,6 +281,14 @@ class Buffer:
         """What had to be given up, by stream."""
         return self._ledger.lost
 
+    def rows_by_room(self) -> dict[str, int]:
+        """How many rows this process has written into segments, by the folder they are in."""
+        found: dict[str, int] = {}
+        for stream in list(self._streams.values()):
+            room = stream.name.partition("/")[0]
+            found[room] = found.get(room, 0) + stream.rows
+        return found
+
     def lose(self, stream: str, reason: str, count: int = 1) -> None:
         """Count what had to be given up, and say so once for each stream."""
         self._ledger.lose(stream, reason, count)

@@ -13,7 +13,9 @@ class FlushReport:
         written: bytes of rows that are in the run's segments.
         pending: bytes of rows, and queued files, that are not on the disk yet.
         pending_files: files still being encoded or written.
-        replicated: whether a server has it all; `None` when the run is local.
+        replicated: whether a server has all that is on the disk; `None` when the run is local.
+        unsent: bytes of rows on the disk that the server has not got yet.
+        unsent_files: files that are known to be still to be sent.
         lost: rows and files given up, by stream.
         error: what keeps the rest from being written.
     """
@@ -22,6 +24,8 @@ class FlushReport:
     pending: int
     pending_files: int = 0
     replicated: bool | None = None
+    unsent: int = 0
+    unsent_files: int = 0
     lost: dict[str, int] = field(default_factory=dict)
     error: str | None = None
 

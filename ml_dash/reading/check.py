@@ -113,21 +113,27 @@ Progress = Callable[[CheckReport, int], object]
 """Called with what was looked at so far, and how many files the index names."""
 
 
-def check_run(folder: str | os.PathLike[str], progress: Progress | None = None) -> CheckReport:
-    """Check the run in a folder.
+def check_run(
+    folder: str | os.PathLike[str] | RunView, progress: Progress | None = None
+) -> CheckReport:
+    """Check the run in a folder, or one that is open, such as a server's.
 
     Args:
-        folder: the run's, as `RunView.folder` has it.
+        folder: the run's, as `RunView.folder` has it; or the run.
         progress: called again and again while it goes on.
 
     Raises:
         FileNotFoundError: there is no run in it.
     """
-    path = Path(folder).absolute()
-    if not is_run(path):
-        raise FileNotFoundError(f"there is no run in {path}")
-    run = RunView(LocalBackend(path))
-    report = CheckReport(str(path), run.prefix, run.status)
+    if isinstance(folder, RunView):
+        run, path = folder, folder.folder
+    else:
+        path = Path(folder).absolute()
+        if not is_run(path):
+            raise FileNotFoundError(f"there is no run in {path}")
+        run = RunView(LocalBackend(path))
+    place = run.prefix if path is None else str(path)
+    report = CheckReport(place, run.prefix, run.status)
     _take_recovery(run, report)
     steps = Steps(run.files)
     total = len(run.files)
@@ -141,8 +147,9 @@ def check_run(folder: str | os.PathLike[str], progress: Progress | None = None) 
             _check_segment(run, segment, steps, report, tell)
     for severity, place, message in check_files(run, report, tell):
         report.add(severity, place, message)
-    for severity, place, message in leftovers(path, run.files, running=run.status == RUNNING):
-        report.add(severity, place, message)
+    if path is not None:
+        for severity, place, message in leftovers(path, run.files, running=run.status == RUNNING):
+            report.add(severity, place, message)
     report.steps = steps.result()
     for severity, place, message in steps.findings(running=run.status == RUNNING):
         report.add(severity, place, message)

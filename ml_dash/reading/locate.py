@@ -13,19 +13,37 @@ from ml_dash.reading.run_view import RunView
 from ml_dash.reading.source import SUFFIX
 from ml_dash.settings import load
 
+_EITHER = "runs are below a root or on a server: give root=, or server= or url="
 
-def open_run(run: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> RunView:
+
+def open_run(
+    run: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    *,
+    server: bool = False,
+    url: str | None = None,
+) -> RunView:
     """Open a run to read it, also while it is written and after a crash.
 
     Args:
-        run: the path of its folder, or its prefix.
+        run: the path of its folder, its prefix, or its address on a server, such as
+            `https://dash.example/namespace/project/name`.
         root: the folder that prefixes are looked up in: by default `ML_DASH_ROOT`, else `.dash`.
+        server: look on the server: that of `ML_DASH_URL`, else the one that `ml-dash login` keeps.
+        url: look on this server.
 
     Raises:
         FileNotFoundError: there is no such run; the message says where it was looked for, and what
             there is of similar name.
+        RemoteError: the server does not give it.
+        ValueError: `url`, or `run` on a server, cannot be one; no server is known; or there is a
+            `root`, too.
     """
     text = os.fspath(run)
+    if server or url is not None or text.startswith(("https://", "http://")):
+        if root is not None:
+            raise ValueError(_EITHER)
+        return _open_remote(text, url)
     where = Path(load({"root": None if root is None else os.fspath(root)}).root)
     below = _below(where, text)
     # A given root is meant; without one, a path that leads to a run is.
@@ -37,15 +55,57 @@ def open_run(run: str | os.PathLike[str], root: str | os.PathLike[str] | None = 
     raise FileNotFoundError(_not_found(text, where, [c for c in candidates if c is not None]))
 
 
-def list_runs(root: str | os.PathLike[str] | None = None) -> Iterator[RunView]:
+def _open_remote(text: str, url: str | None) -> RunView:
+    from ml_dash.auth.signed_in import server_for, signed_in, split_address
+    from ml_dash.backends.http import HttpBackend
+    from ml_dash.remote import NotFoundError
+    from ml_dash.remote.runs import find_run
+
+    if text.startswith(("https://", "http://")):
+        url, text = split_address(text)
+    client = signed_in(server_for(url))
+    try:
+        found = find_run(client, text)
+    except NotFoundError as error:
+        missing = str(error)
+    else:
+        return RunView(HttpBackend(client, str(found["id"])), str(found["prefix"]))
+    raise FileNotFoundError(missing)
+
+
+def list_runs(
+    root: str | os.PathLike[str] | None = None, *, server: bool = False, url: str | None = None
+) -> Iterator[RunView]:
     """All runs below a root, in order of their prefixes. Reads nothing of a run before it is asked.
 
     Args:
         root: by default `ML_DASH_ROOT`, else `.dash`. One that is not there has no runs.
+        server: list those that the user may see on the server instead, in its order: that of
+            `ML_DASH_URL`, else the one that `ml-dash login` keeps.
+        url: list those of this server.
+
+    Raises:
+        RemoteError: the server does not list them.
+        ValueError: `url` is not the address of a server; none is known; or there is a `root`, too.
     """
+    if server or url is not None:
+        if root is not None:
+            raise ValueError(_EITHER)
+        yield from _remote_runs(url)
+        return
     where = Path(load({"root": None if root is None else os.fspath(root)}).root)
     for folder in run_folders(where):
         yield RunView(LocalBackend(folder.absolute()), _prefix(folder, where))
+
+
+def _remote_runs(url: str | None) -> Iterator[RunView]:
+    from ml_dash.auth.signed_in import server_for, signed_in
+    from ml_dash.backends.http import HttpBackend
+    from ml_dash.remote.runs import runs_of
+
+    client = signed_in(server_for(url))
+    for run in runs_of(client):
+        yield RunView(HttpBackend(client, str(run["id"])), str(run["prefix"]))
 
 
 def run_folders(root: Path) -> Iterator[Path]:

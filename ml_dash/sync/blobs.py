@@ -1,0 +1,288 @@
+"""Sends the files of a run: asks which are missing, small ones together, large ones in parts.
+
+A file is known by the SHA-256 of its row in the index. The row may come before its file, and a file
+may be replaced or removed before it is sent: then it waits, and is told at the end if no later row
+explains it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from ml_dash import wire
+from ml_dash.backends import LocalBackend
+from ml_dash.backends.blobs import BlobFolder
+from ml_dash.reading.files import DATA, INDEX, changes
+from ml_dash.reading.lines import Problems, Segment, read_blocks
+from ml_dash.reading.source import SUFFIX
+from ml_dash.sync.entries import Entry, ReplacedError, batches, entry_of, signature, unreadable
+from ml_dash.sync.pool import Pool
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
+
+GATHERED = 2_000
+"""Files that the server is asked about at a time."""
+
+MOST_WAITING = 10_000
+"""Files that are waited for; beyond them the oldest are told at once."""
+
+
+class FileSender:
+    """Sends the files of one run. Remembers how far it has read the index, and what it waits for.
+
+    Args:
+        backend: the run's folder.
+        client: the server.
+        run: the server's id of the run.
+
+    Attributes:
+        files: files sent.
+        bytes: bytes sent.
+    """
+
+    def __init__(self, backend: LocalBackend, client: RemoteClient, run: str) -> None:
+        self.files = 0
+        self.bytes = 0
+        self._backend = backend
+        self._client = client
+        self._path = f"/runs/{run}"
+        self._folder = BlobFolder(backend.folder, DATA)
+        self._offsets: dict[str, int] = {}
+        self._waiting: dict[str, Entry] = {}
+        self._given_up: dict[str, str] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many files could not be sent as they were found."""
+        return len(self._waiting)
+
+    def problems(self) -> list[str]:
+        """What was not sent and is explained by no later row, one sentence a file."""
+        if self._waiting:
+            self._settle()
+        found = [f"{entry.path}: {entry.reason}" for entry in self._waiting.values()]
+        return [*found, *(f"{path}: {reason}" for path, reason in self._given_up.items())]
+
+    def send(self, progress: Callable[[int], None] | None = None) -> bool:
+        """Send what the index names and the server has not; whether anything was sent.
+
+        Args:
+            progress: called with the number of files sent, again and again.
+
+        Raises:
+            RemoteError: the server does not take them now.
+        """
+        before = self.files
+        if retry := [entry for entry in self._waiting.values() if self._changed(entry)]:
+            self._offer(retry, progress)
+        gathered: dict[str, Entry] = {}
+        ends: dict[str, int] = {}
+        for path, end, entries in self._read_index():
+            self._fold(entries, gathered)
+            ends[path] = end
+            if len(gathered) >= GATHERED:
+                self._offer(gathered.values(), progress)
+                self._offsets |= ends
+                gathered, ends = {}, {}
+        self._offer(gathered.values(), progress)
+        self._offsets |= ends
+        return self.files > before
+
+    # -- what to send ----------------------------------------------------------------------------
+
+    def _read_index(self) -> Iterator[tuple[str, int, list[tuple[str, float, bytes | None]]]]:
+        """What was added to the index: its segment, how far that was read, and the rows."""
+        for info in list(self._backend.list(INDEX)):
+            start = self._offsets.get(info.path, 0)
+            if info.size > start and info.path.endswith(SUFFIX):
+                segment = Segment(info.path, info.size)
+                for block in read_blocks(self._backend, segment, Problems(), start):
+                    yield info.path, block.offset + len(block.text), list(changes(block))
+
+    def _fold(
+        self, rows: Iterable[tuple[str, float, bytes | None]], gathered: dict[str, Entry]
+    ) -> None:
+        """Keep the latest row of each path."""
+        for path, timestamp, line in rows:
+            for known in (gathered, self._waiting):
+                if path in known and known[path].timestamp <= timestamp:
+                    del known[path]
+            later = gathered.get(path) or self._waiting.get(path)
+            if line is not None and later is None:
+                entry = entry_of(line, timestamp)
+                if entry is not None:
+                    gathered[path] = entry
+
+    def _changed(self, entry: Entry) -> bool:
+        return not entry.seen or entry.seen != self._look(entry.place)
+
+    def _look(self, place: str) -> tuple[int, ...]:
+        """What tells one file from another that takes its place; empty when there is none."""
+        try:
+            with self._folder.open(place) as file:
+                return signature(file)
+        except (OSError, ValueError):
+            return ()
+
+    def _settle(self) -> None:
+        """Drop what later rows explain, wherever they are in the index."""
+        for info in list(self._backend.list(INDEX)):
+            if not info.path.endswith(SUFFIX):
+                continue
+            segment = Segment(info.path, info.size)
+            for block in read_blocks(self._backend, segment, Problems()):
+                for path, timestamp, _ in changes(block):
+                    known = self._waiting.get(path)
+                    if known is not None and timestamp > known.timestamp:
+                        del self._waiting[path]
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _offer(
+        self, entries: Iterable[Entry], progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Send those of some files that the server has not."""
+        wanted: dict[str, Entry] = {entry.sha256: entry for entry in entries}
+        if not wanted:
+            return
+        missing = self._missing(list(wanted.values()))
+        for sha256 in wanted.keys() - missing:
+            self._waiting.pop(wanted[sha256].path, None)
+        large = [wanted[sha256] for sha256 in missing if wanted[sha256].size > wire.SMALL_BLOB]
+        small = [wanted[sha256] for sha256 in missing if wanted[sha256].size <= wire.SMALL_BLOB]
+        with Pool(progress and (lambda: progress(self.files))) as pool:
+            for batch in batches(small):
+                pool.submit(partial(self._send_small, batch))
+            for entry in large:
+                pool.submit(partial(self._send_large, entry))
+
+    def _missing(self, entries: list[Entry]) -> set[str]:
+        missing: set[str] = set()
+        for start in range(0, len(entries), wire.MAX_PIECES):
+            asked = [
+                {"sha256": entry.sha256, "size": entry.size}
+                for entry in entries[start : start + wire.MAX_PIECES]
+            ]
+            found = self._client.json("POST", f"{self._path}/blobs/missing", json={"blobs": asked})
+            missing.update(found["missing"])
+        return missing
+
+    def _send_small(self, batch: list[Entry]) -> None:
+        """Send several files in one request; in two where that is too large."""
+        from ml_dash.remote import RejectedError
+
+        found: list[tuple[Entry, bytes]] = []
+        for entry in batch:
+            try:
+                found.append((entry, self._read(entry)))
+            except ReplacedError as error:
+                self._wait(entry, str(error))
+        if not found:
+            return
+        pieces = [{"sha256": entry.sha256, "size": len(data)} for entry, data in found]
+        body = wire.pack({"pieces": pieces}, [data for _, data in found])
+        try:
+            self._client.json(
+                "POST", f"{self._path}/blobs", body=body, headers={"Content-Type": wire.FRAMES}
+            )
+        except RejectedError as error:
+            if error.code != "too_large" or len(batch) == 1:
+                raise
+            middle = len(batch) // 2
+            self._send_small(batch[:middle])
+            self._send_small(batch[middle:])
+            return
+        for entry, data in found:
+            self._done(entry, len(data))
+
+    def _read(self, entry: Entry) -> bytes:
+        """The bytes of a small file.
+
+        Raises:
+            ReplacedError: it is not there, or is another one.
+        """
+        try:
+            with self._folder.open(entry.place) as file:
+                entry.seen = signature(file)
+                data = file.read(wire.SMALL_BLOB + 1)
+        except (OSError, ValueError) as error:
+            entry.seen = ()
+            raise unreadable(error) from None
+        if hashlib.sha256(data, usedforsecurity=False).hexdigest() != entry.sha256:
+            raise ReplacedError("another file has taken its place")
+        return data
+
+    def _send_large(self, entry: Entry) -> None:
+        """Send a file in parts, from where an earlier attempt got to."""
+        from ml_dash.remote import NotFoundError, RejectedError, UnreachableError
+
+        try:
+            file = self._folder.open(entry.place)
+        except (OSError, ValueError) as error:
+            self._wait(entry, str(unreadable(error)))
+            return
+        try:
+            with file:
+                entry.seen = signature(file)
+                if os.fstat(file.fileno()).st_size != entry.size:
+                    raise ReplacedError("another file has taken its place")
+                self._send_parts(entry, file)
+        except ReplacedError as error:
+            self._wait(entry, str(error))
+        except NotFoundError:
+            raise UnreachableError(
+                f"the upload of {entry.path!r} was ended by another one; it is looked at again"
+            ) from None
+        except RejectedError as error:
+            if error.code != "differs":
+                raise
+            self._wait(entry, "it changed while it was sent")
+
+    def _send_parts(self, entry: Entry, file: BinaryIO) -> None:
+        from ml_dash.remote import NotFoundError
+
+        about = {"sha256": entry.sha256, "size": entry.size}
+        upload = self._client.json("POST", f"{self._path}/uploads", json=about)
+        address = f"{self._path}/uploads/{upload['upload']}"
+        offset, part_size = int(upload["offset"]), int(upload["part_size"])
+        digest = hashlib.sha256(usedforsecurity=False)
+        position = 0
+        while position < entry.size:
+            # Up to where the server has it, it is only read, to know that it is the same file.
+            size = min(part_size, offset - position if position < offset else part_size)
+            try:
+                data = file.read(size)
+            except OSError as error:
+                raise unreadable(error) from None
+            if not data:
+                raise ReplacedError("it became shorter while it was sent")
+            digest.update(data)
+            position += len(data)
+            if position == entry.size and digest.hexdigest() != entry.sha256:
+                raise ReplacedError("another file has taken its place")
+            if position > offset:
+                answer = self._client.json(
+                    "PUT", address, params={"offset": position - len(data)}, body=data
+                )
+                if int(answer["offset"]) != position:
+                    raise NotFoundError(f"another one sends {entry.path!r}, too")
+        self._client.json("POST", f"{address}/complete")
+        self._done(entry, entry.size)
+
+    def _done(self, entry: Entry, size: int) -> None:
+        self.files += 1
+        self.bytes += size
+        self._waiting.pop(entry.path, None)
+
+    def _wait(self, entry: Entry, reason: str) -> None:
+        entry.reason = f"not sent: {reason}"
+        self._waiting[entry.path] = entry
+        if len(self._waiting) > MOST_WAITING:
+            oldest = self._waiting.pop(next(iter(self._waiting)))
+            if len(self._given_up) < MOST_WAITING:
+                self._given_up[oldest.path] = oldest.reason

@@ -1,0 +1,56 @@
+"""The segments of a run as a folder has them, and as a server lists them."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ml_dash import wire
+from ml_dash.backends import LocalBackend
+from ml_dash.backends.blobs import CHUNK
+from ml_dash.reading.source import ROOMS, SUFFIX
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
+
+PAGE = 10_000
+"""Segments that are asked for at a time."""
+
+
+def local_segments(backend: LocalBackend) -> Iterator[tuple[str, int]]:
+    """The segments of a folder with their sizes. What is none of ours is left out."""
+    for room in ROOMS:
+        for info in backend.list(room):
+            if info.path.endswith(SUFFIX):
+                with contextlib.suppress(wire.WireError):
+                    yield wire.check_segment(info.path), info.size
+
+
+def stored_segments(client: RemoteClient, run_path: str) -> Iterator[tuple[str, int, int]]:
+    """The segments that the server has of a run: path, size, CRC-32 of all bytes."""
+    cursor: str | None = None
+    while True:
+        params: dict[str, Any] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
+        page = client.json("GET", f"{run_path}/segments", params=params)
+        for found in page["segments"]:
+            yield str(found["path"]), int(found["size"]), int(found["crc"])
+        cursor = page.get("next")
+        if not cursor:
+            return
+
+
+def local_crc(backend: LocalBackend, path: str, size: int) -> int:
+    """The CRC-32 of the first `size` bytes of a segment, or of all if there are fewer."""
+    crc = position = 0
+    while position < size and (data := backend.read(path, position, min(CHUNK, size - position))):
+        crc = zlib.crc32(data, crc)
+        position += len(data)
+    return crc
+
+
+def segment_url(run_path: str, path: str) -> str:
+    """The address of one segment's bytes."""
+    return f"{run_path}/segments/{quote(path)}"

@@ -1,0 +1,141 @@
+"""A server's copy of one run: found or made there, then brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_dash.backends import LocalBackend
+from ml_dash.reading.lines import Segment
+from ml_dash.run_folder import first_id, prefix_in
+from ml_dash.sync.blobs import FileSender
+from ml_dash.sync.listing import local_segments
+from ml_dash.sync.report import ReplicaReport
+from ml_dash.sync.segments import RowSender
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
+
+
+class Progress(NamedTuple):
+    """How far a pass has come: bytes of rows, and files."""
+
+    rows: int
+    pending: int
+    files: int
+
+
+class Replica:
+    """The copy of the run in `folder` that a server keeps. For one thread at a time.
+
+    Args:
+        folder: the run.
+        client: the server.
+        prefix: the run's key; by default what its first session said.
+        verify: hold what the server has already against its checksums, too.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        client: RemoteClient,
+        prefix: str | None = None,
+        *,
+        verify: bool = False,
+    ) -> None:
+        self.backend = LocalBackend(folder)
+        self._verify = verify
+        self.connected = False
+        self._client = client
+        self._prefix = prefix
+        self._rows: RowSender | None = None
+        self._files: FileSender | None = None
+        self._url: str | None = None
+        self._live: set[str] | None = None
+
+    def connect(self) -> None:
+        """Find the run on the server, or make it there, and ask what it has.
+
+        Raises:
+            RemoteError: that cannot be done now.
+            ForbiddenError: its namespace refuses it.
+        """
+        prefix = self._prefix or prefix_in(self.backend.folder)
+        about = {"prefix": prefix, "id": first_id(self.backend) or "", "create": True}
+        run = self._client.json("POST", "/runs", json=about)["run"]
+        sender = RowSender(self.backend, self._client, str(run["id"]))
+        sender.fetch_ends(verify=self._verify)
+        files = FileSender(self.backend, self._client, str(run["id"]))
+        if self._rows is not None and self._files is not None:  # what was counted stays counted
+            sender.rows, sender.bytes = self._rows.rows, self._rows.bytes
+            files.files, files.bytes = self._files.files, self._files.bytes
+        self._rows, self._files = sender, files
+        self._url = run.get("prefix")
+        self.connected = True
+
+    def advance(self, progress: Callable[[Progress], None] | None = None) -> bool:
+        """Send all rows and files that are there now; whether there was anything.
+
+        Raises:
+            RemoteError: the server does not take it now. Call again: what it has is known.
+        """
+        if not self.connected:
+            self.connect()
+        rows, files = self._rows, self._files
+        assert rows is not None and files is not None
+        self._live = None
+
+        def tell(_: int) -> None:
+            if progress is not None:
+                progress(Progress(rows.bytes, rows.pending(), files.files))
+
+        moved = rows.send(self._gone, tell)
+        return files.send(tell) or moved
+
+    def report(self, error: str | None = None, *, settled: bool = False) -> ReplicaReport:
+        """How things stand. Looks at the folder, never at the network.
+
+        Args:
+            error: what keeps the rest from being sent.
+            settled: also tell which files could not be sent, which reads the index.
+        """
+        rows, files = self._rows, self._files
+        if rows is None or files is None:
+            return ReplicaReport(pending=local_size(self.backend), error=error)
+        problems = list(rows.stuck.values())
+        if settled:
+            problems += files.problems()
+        return ReplicaReport(
+            rows=rows.rows,
+            bytes=rows.bytes,
+            files=files.files,
+            file_bytes=files.bytes,
+            pending=rows.pending(),
+            pending_files=0 if settled else files.waiting,
+            problems=tuple(problems),
+            error=error,
+            url=self._url,
+        )
+
+    def _gone(self, path: str) -> bool:
+        """Whether the writer of a segment is gone, as of this pass."""
+        if self._live is None:
+            self._live = live_writers(self.backend)
+        return Segment(path, 0).writer not in self._live
+
+
+def live_writers(backend: LocalBackend) -> set[str]:
+    """The writers of a run whose sessions live."""
+    from ml_dash.reading import read_rows
+    from ml_dash.reading.status import RUNNING, fold_life
+
+    sessions = fold_life(read_rows(backend, "run")).sessions
+    live = {session.id for session in sessions if session.status == RUNNING}
+    # One that has not come to say so yet: its rows are in its ring, and their order is its own.
+    return live | {path.stem for path in (backend.folder / ".buffer").glob("*.ring")}
+
+
+def local_size(backend: LocalBackend) -> int:
+    """Bytes of rows in a run's folder."""
+    return sum(size for _, size in local_segments(backend))

@@ -1,0 +1,73 @@
+"""Brings a server's copy of a run up to date, once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_dash.buffer.recovery import drain_dead
+from ml_dash.sync.report import ReplicaReport
+from ml_dash.sync.trouble import BackOff, is_refusal
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
+    from ml_dash.sync.replica import Progress
+
+PATIENCE = 20.0
+"""Seconds without any progress after which an attempt is given up."""
+
+
+def replicate(
+    folder: Path,
+    client: RemoteClient,
+    prefix: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    verify: bool = True,
+    patience: float = PATIENCE,
+    back_off: BackOff | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> ReplicaReport:
+    """Send what a server has not got of a run until it has all, and say how that went.
+
+    Rows that a dead process left in its ring are written into segments first. The run may be
+    written meanwhile: what was there at the beginning is sent, and as a rule more.
+
+    Args:
+        folder: the run.
+        client: the server.
+        prefix: the run's key; by default what its first session said.
+        progress: called now and then with how far it has come.
+        verify: hold what the server has already against its checksums, which reads all of it.
+        patience: seconds to go on trying without any progress.
+        back_off: how long to wait between two attempts.
+        sleep: waits so long.
+
+    Returns:
+        What was sent. Its `error` says what kept the rest from being sent, its `problems` what
+        will not be sent as things are.
+    """
+    from ml_dash.remote import RemoteError
+    from ml_dash.sync.replica import Replica
+
+    drain_dead(folder)
+    replica = Replica(folder, client, prefix, verify=verify)
+    back_off = back_off or BackOff()
+    best = (0, 0, False)
+    since = time.monotonic()
+    while True:
+        try:
+            replica.advance(progress)
+            return replica.report(settled=True)
+        except RemoteError as error:
+            report = replica.report()
+            far = (report.bytes, report.files, replica.connected)
+            if far > best:
+                best, since = far, time.monotonic()
+                back_off.reset()
+            wait = back_off.next(error)
+            if is_refusal(error) or time.monotonic() + wait - since > patience:
+                return replica.report(str(error), settled=True)
+            sleep(wait)

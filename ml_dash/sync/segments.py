@@ -1,0 +1,267 @@
+"""Sends what segments have beyond the server's copy of them, many segments to a request.
+
+The server takes a piece only at the end of its copy and only if the bytes before it agree, so that
+a lost answer, a repeated request and a second sender do no harm: it says where it ends, and the
+sender goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml_dash import wire
+from ml_dash.backends import LocalBackend
+from ml_dash.rows import MAX_LINE
+from ml_dash.sync.listing import local_crc, local_segments, stored_segments
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
+
+_PATIENCE = 50  # answers in a row that a segment is elsewhere before it is left to the next pass
+
+
+@dataclass(slots=True)
+class Piece:
+    """Consecutive bytes of a segment, on their way.
+
+    Attributes:
+        segment: its path.
+        offset: where in it they begin.
+        tail: the CRC-32 of what stands before them.
+        data: the bytes.
+        last: whether they may end within a line, because their writer is gone.
+    """
+
+    segment: str
+    offset: int
+    tail: int
+    data: bytes
+    last: bool = False
+
+    def header(self) -> dict[str, Any]:
+        """What the request says of it."""
+        found: dict[str, Any] = {
+            "segment": self.segment,
+            "offset": self.offset,
+            "tail": self.tail,
+            "size": len(self.data),
+        }
+        return found | {"last": True} if self.last else found
+
+
+class RowSender:
+    """Sends the segments of one run. Knows of each no more than where the server's copy ends.
+
+    Args:
+        backend: the run's folder.
+        client: the server.
+        run: the server's id of the run.
+
+    Attributes:
+        rows: lines sent.
+        bytes: bytes sent.
+        stuck: segments that are not sent any further, and why.
+    """
+
+    def __init__(self, backend: LocalBackend, client: RemoteClient, run: str) -> None:
+        self.rows = 0
+        self.bytes = 0
+        self.stuck: dict[str, str] = {}
+        self._backend = backend
+        self._client = client
+        self._path = f"/runs/{run}"
+        self._ends: dict[str, int] = {}
+        self._limit = wire.SEND_LIMIT
+        self._moved: dict[str, int] = {}
+        self._torn: set[str] = set()  # ends within a line, whose writer may still be at it
+
+    def fetch_ends(self, *, verify: bool = False) -> None:
+        """Ask the server where its copies end.
+
+        Args:
+            verify: also hold all bytes up to there against its checksums; an append by itself
+                proves only those just before it.
+        """
+        local = dict(local_segments(self._backend)) if verify else {}
+        self._ends = {}
+        for path, size, crc in stored_segments(self._client, self._path):
+            self._ends[path] = size
+            if local.get(path, 0) >= size > 0 and local_crc(self._backend, path, size) != crc:
+                self.stuck[path] = (
+                    f"{path}: the server has other bytes than this folder among its first"
+                    f" {size:,}; neither copy was changed"
+                )
+
+    def pending(self) -> int:
+        """Bytes that the server has not got, of segments that can be sent."""
+        return sum(
+            max(0, size - self._ends.get(path, 0))
+            for path, size in local_segments(self._backend)
+            if path not in self.stuck
+        )
+
+    def waits_for_lines(self) -> bool:
+        """Whether segments end within a line that their writer may still finish."""
+        return bool(self._torn)
+
+    def send(
+        self, gone: Callable[[str], bool], progress: Callable[[int], None] | None = None
+    ) -> bool:
+        """Send all that is there now; whether there was anything.
+
+        Args:
+            gone: whether the writer of a segment is gone, so that nobody finishes its last line.
+            progress: called with the bytes sent, after each request.
+
+        Raises:
+            RemoteError: the server does not take it now. What it took is known; call again.
+        """
+        sizes = dict(local_segments(self._backend))
+        self._moved.clear()
+        self._torn.clear()
+        any_sent = False
+        while pieces := self._gather(sizes, gone):
+            sent = self._send(pieces, sizes)
+            any_sent = any_sent or sent > 0
+            if progress is not None and sent:
+                progress(sent)
+        return any_sent
+
+    # -- gathering -------------------------------------------------------------------------------
+
+    def _gather(self, sizes: dict[str, int], gone: Callable[[str], bool]) -> list[Piece]:
+        """The pieces of the next request: whole lines, as many as go into it."""
+        pieces: list[Piece] = []
+        room = self._limit
+        for path, size in list(sizes.items()):
+            if room <= 0 or len(pieces) >= wire.MAX_PIECES:
+                break
+            end = self._ends.get(path, 0)
+            if size == end or path in self.stuck or self._moved.get(path, 0) > _PATIENCE:
+                del sizes[path]  # done for this pass
+                continue
+            piece = self._cut(path, end, size, room, alone=not pieces, gone=gone)
+            if piece is not None:
+                pieces.append(piece)
+                room -= len(piece.data)
+            elif path in self.stuck or path in self._torn:
+                del sizes[path]
+            else:
+                break  # its next line does not fit beside the others
+        return pieces
+
+    def _cut(
+        self,
+        path: str,
+        end: int,
+        size: int,
+        room: int,
+        *,
+        alone: bool,
+        gone: Callable[[str], bool],
+    ) -> Piece | None:
+        """The next piece of a segment, or `None` if it has none now."""
+        if size < end:
+            # Somebody else may have sent more since it was listed.
+            if self._backend.size(path) < end:
+                self.stuck[path] = (
+                    f"{path}: the server has {end - size:,} bytes more than this folder; it was"
+                    " cut, or is an older copy"
+                )
+            else:
+                self._torn.add(path)
+            return None
+        begin = max(0, end - wire.TAIL)
+        data = self._backend.read(path, begin, end - begin + min(room, size - end))
+        before, data = data[: end - begin], data[end - begin :]
+        whole = data.rfind(b"\n") + 1
+        if not whole and len(data) < size - end:
+            if not alone:
+                return None
+            data = self._backend.read(path, end, min(size - end, MAX_LINE + 1))
+            whole = data.find(b"\n") + 1
+        last = False
+        if not whole:
+            if len(data) > MAX_LINE:
+                self.stuck[path] = f"{path}: byte {end:,}: a line longer than any row"
+                return None
+            if end + len(data) < size or not gone(path):
+                self._torn.add(path)
+                return None
+            whole, last = len(data), True
+        return Piece(path, end, wire.tail_crc(before), data[:whole], last)
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _send(self, pieces: list[Piece], sizes: dict[str, int]) -> int:
+        """Send one request, and take in the answer; how many bytes were taken."""
+        from ml_dash.remote import RejectedError
+
+        body = wire.pack(
+            {"pieces": [piece.header() for piece in pieces]}, [piece.data for piece in pieces]
+        )
+        try:
+            answer = self._client.json(
+                "POST",
+                f"{self._path}/append",
+                body=compressed(body),
+                headers={"Content-Type": wire.FRAMES, "Content-Encoding": "gzip"},
+            )
+        except RejectedError as error:
+            if error.code != "too_large":
+                raise
+            self._halve(pieces)
+            return 0
+        taken = 0
+        for piece, found in zip(pieces, answer["pieces"], strict=True):
+            taken += self._take(piece, found, sizes)
+        return taken
+
+    def _take(self, piece: Piece, found: dict[str, Any], sizes: dict[str, int]) -> int:
+        """Take in what the server says of a piece; how many bytes it took."""
+        path, state = piece.segment, found["state"]
+        if state == "taken":
+            self._ends[path] = int(found["end"])
+            self._moved.pop(path, None)
+            self.rows += piece.data.count(b"\n")
+            self.bytes += len(piece.data)
+            return len(piece.data)
+        if state == "moved":
+            self._ends[path] = int(found["end"])
+            self._moved[path] = self._moved.get(path, 0) + 1
+            sizes[path] = max(sizes.get(path, 0), self._backend.size(path))
+        elif state == "differs":
+            self.stuck[path] = (
+                f"{path}: the server has other bytes before byte {piece.offset:,}; neither copy"
+                " was changed"
+            )
+        else:
+            reason = found.get("reason") or state
+            self.stuck[path] = f"{path}: byte {piece.offset:,}: the server refused it: {reason}"
+        return 0
+
+    def _halve(self, pieces: list[Piece]) -> None:
+        """Make the next requests smaller, after one that was too large."""
+        size = sum(len(piece.data) for piece in pieces)
+        if len(pieces) == 1 and pieces[0].data.count(b"\n") <= 1:
+            piece = pieces[0]
+            self.stuck[piece.segment] = (
+                f"{piece.segment}: byte {piece.offset:,}: a line of {size:,} bytes is too large for"
+                " the server, or for a proxy before it"
+            )
+        else:
+            self._limit = max(1, min(size, self._limit) // 2)
+
+
+def compressed(body: bytes) -> bytes:
+    """The body of a request, packed quickly rather than tightly."""
+    try:
+        import deflate
+
+        return bytes(deflate.gzip_compress(body, 1))
+    except ImportError:
+        import zlib
+
+        return zlib.compress(body, 1, wbits=31)

@@ -1,0 +1,218 @@
+"""What the thread of a replicator does: send, sleep, complain once, and try again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_dash import lazy
+from ml_dash.settings import Settings
+from ml_dash.sync.report import ReplicaReport
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
+    from ml_dash.sync.replica import Replica
+    from ml_dash.sync.trouble import BackOff
+
+logger = logging.getLogger("ml_dash")
+
+UNANSWERED = 5.0
+"""Seconds that the end of a run waits for a server that does not answer."""
+
+SOON = 1.0
+"""Seconds between two attempts at most while the run is ending."""
+
+_NEEDED = (
+    *("ml_dash.sync.replica", "ml_dash.sync.trouble", "ml_dash.sync.server", "ml_dash.remote"),
+    *("ml_dash.auth", "ml_dash.reading", "requests", "idna", "encodings.idna", "netrc"),
+    *("deflate", "hashlib"),
+)
+
+
+class Worker:
+    """Keeps a server's copy of a run up to date, on the thread that calls `work`.
+
+    Args:
+        folder: the run.
+        prefix: its key.
+        settings: the server's address, and when to send.
+        client: the server; by default that at `settings.url`.
+        back_off: how long to wait after a failure.
+
+    Attributes:
+        wake: set, it ends a sleep.
+        done: set once nothing more is tried.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str,
+        settings: Settings,
+        client: RemoteClient | None,
+        back_off: BackOff | None,
+    ) -> None:
+        self.wake = threading.Event()
+        self.done = threading.Event()
+        self._folder = folder
+        self._prefix = prefix
+        self._settings = settings
+        self._client = client
+        self._back_off = back_off
+        self._replica: Replica | None = None
+        self._finishing: float | None = None  # since when the run is ending
+        self._leaving = False
+        self._failing: float | None = None  # since when nothing works
+        self._failure: Exception | None = None
+        self._error: str | None = None
+        self._stopped = False
+        self._settled = False  # whether all was sent that was there when the run ended
+        self._said: set[str] = set()
+
+    # -- asked by other threads ------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """All that there will be is on disk now: end when it is sent."""
+        self._finishing = time.monotonic()
+        self.wake.set()
+
+    def is_unheard(self) -> bool:
+        """Whether the run is ending, and the server has not said a word to it for too long."""
+        heard = self._replica is not None and self._replica.connected
+        since = self._finishing
+        return not heard and since is not None and time.monotonic() - since > UNANSWERED
+
+    def leave(self) -> None:
+        """End as soon as what is going on has ended."""
+        self._leaving = True
+        self.wake.set()
+
+    def report(self, unfinished: str = "") -> ReplicaReport:
+        """How things stand, by what is on the disk and what the server has said.
+
+        Args:
+            unfinished: why nothing more is waited for, if there is no better reason.
+        """
+        error = self._error or unfinished or None
+        if self._replica is not None:
+            return self._replica.report(error, settled=self._settled)
+        from ml_dash.backends import LocalBackend
+        from ml_dash.sync.replica import local_size
+
+        return ReplicaReport(pending=local_size(LocalBackend(self._folder)), error=error)
+
+    # -- the thread ------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Send what there is, again and again, until the run has ended and all is sent."""
+        try:
+            wait: float | None = 0.0
+            while not self._stopped:
+                finishing = self._sleep(wait)
+                if self._leaving:
+                    return
+                wait = self._attempt()
+                if finishing is None:
+                    continue
+                if wait is None:
+                    self._settled = True
+                    return
+                if self._is_hopeless(finishing):
+                    return
+        finally:
+            self.done.set()
+
+    def _sleep(self, failed: float | None) -> float | None:
+        """Sleep until there is something to do; since when the run is ending, if it is.
+
+        Args:
+            failed: seconds to wait after a failure, which nothing but the end of the run shortens;
+                without one, rows that come end the sleep.
+        """
+        if failed is None:
+            if self._finishing is None:
+                self.wake.wait(self._settings.flush_interval)
+        else:
+            until = time.monotonic() + failed
+            known = self._finishing
+            while (left := until - time.monotonic()) > 0 and not self._leaving:
+                if self._finishing != known:
+                    break
+                # Once the run is ending it is short of time: ask again soon.
+                self.wake.wait(left if known is None else min(left, SOON))
+                self.wake.clear()
+                if known is not None:
+                    break
+        self.wake.clear()
+        return self._finishing
+
+    def _attempt(self) -> float | None:
+        """Send what there is; seconds to wait before the next attempt, `None` after a success."""
+        # Under the lock that a fork waits for: this is not the thread of a caller.
+        lazy.load(*_NEEDED)
+        try:
+            self._connected().advance()
+        except Exception as error:  # noqa: BLE001 - not even a defect of ours may end the training
+            return self._fail(error)
+        self._succeed()
+        return None
+
+    def _connected(self) -> Replica:
+        if self._replica is None:
+            from ml_dash.sync.replica import Replica
+            from ml_dash.sync.server import server_at
+
+            client = self._client or server_at(self._settings.url or "")
+            self._replica = Replica(self._folder, client, self._prefix)
+        return self._replica
+
+    def _succeed(self) -> None:
+        if self._back_off is not None:
+            self._back_off.reset()
+        if self._failing is not None:
+            self._failing = self._error = None
+            self._said.clear()
+            logger.warning(
+                "ml-dash: the server takes the run %r again; nothing was lost", self._prefix
+            )
+        assert self._replica is not None
+        for problem in self._replica.report().problems:
+            self._say(problem, f"{problem}. Everything else is sent")
+
+    def _fail(self, error: Exception) -> float:
+        """Take note of a failure; seconds to wait."""
+        from ml_dash.remote import RemoteError
+        from ml_dash.sync.trouble import BackOff, ends_replication, kind_of
+
+        known = isinstance(error, RemoteError)
+        self._error = str(error) if known else f"replication failed: {error!r}"
+        text = self._error.rstrip(".")
+        if self._failing is None:
+            self._failing = time.monotonic()
+        connected = self._replica is not None and self._replica.connected
+        if ends_replication(error, connected=connected):
+            self._stopped = True
+            self._say("stopped", f"{text}. The run {self._prefix!r} stays in {self._folder} only")
+            return 0.0
+        self._say(kind_of(error), f"{text}. The run goes on, and is sent as soon as that works")
+        self._back_off = self._back_off or BackOff()
+        self._failure = error
+        return self._back_off.next(error)
+
+    def _is_hopeless(self, finishing: float) -> bool:
+        """Whether the end of the run need not wait for the server any longer."""
+        from ml_dash.sync.trouble import is_refusal
+
+        # One that asks to be left alone for longer is not asked again, but not waited for either.
+        asked = getattr(self._failure, "retry_after", None) or 0.0
+        if self._failure is not None and (is_refusal(self._failure) or asked > SOON):
+            return True
+        return time.monotonic() - max(finishing, self._failing or 0.0) > UNANSWERED
+
+    def _say(self, key: str, text: str) -> None:
+        if key not in self._said and not self._leaving:  # the end of the run has said it all
+            self._said.add(key)
+            logger.warning("ml-dash: %s", text)
