@@ -1,0 +1,208 @@
+"""Keeps the database of a folder at its present: finds runs, and reads what is added to them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import deque
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from ml_dash import ids
+from ml_dash.backends import LocalBackend
+from ml_dash.buffer.recovery import rings
+from ml_dash.names import prefix_of
+from ml_dash.reading.locate import run_folders
+from ml_dash.reading.source import Source
+from ml_dash.server.database import Database
+from ml_dash.server.folder.contents import Contents
+from ml_dash.server.folder.store import FolderStore
+from ml_dash.server.tables import Project, Run
+
+LOOKED_AT = 30.0
+"""Seconds that a run is kept at its present after it was asked for."""
+
+PAUSE = 0.5
+"""Seconds between two looks at the runs that are looked at."""
+
+SCAN = 3.0
+"""Seconds between two looks at the whole folder."""
+
+_AT_ONCE = 100
+_log = logging.getLogger("uvicorn.error")
+
+
+class Watch:
+    """The runs of a folder, as the database has them.
+
+    Args:
+        root: the folder.
+        data: the database, empty.
+        objects: what gives the bytes of their files.
+        namespace_id: what they are kept in.
+    """
+
+    def __init__(self, root: Path, data: Database, objects: FolderStore, namespace_id: str) -> None:
+        self.root = root
+        self._data = data
+        self._objects = objects
+        self._namespace_id = namespace_id
+        self._runs: dict[Path, Contents] = {}
+        self._by_id: dict[str, Contents] = {}
+        self._projects: dict[str, str] = {}
+        self._asked: dict[str, float] = {}
+        self._waiting: deque[str] = deque()
+        self._lock = threading.RLock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._go, name="ml-dash-folder", daemon=True)
+
+    def start(self) -> None:
+        """Find the runs, and go on in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._end.set()
+        self._thread.join()
+
+    def prepare(self, run_id: str) -> None:
+        """Bring a run to its present, all of it, because somebody looks at it now."""
+        now = time.time()
+        fresh = now - self._asked.get(run_id, 0.0) < LOOKED_AT
+        self._asked[run_id] = now
+        contents = self._by_id.get(run_id)
+        if contents is not None and not fresh:
+            _recover(contents.backend)
+            self._read(contents)
+
+    def folder_of(self, run_id: str) -> Path:
+        """Where a run is.
+
+        Raises:
+            KeyError: it is gone.
+        """
+        return self._by_id[run_id].backend.folder
+
+    def write(self, run_id: str, segment: str, line: bytes) -> None:
+        """Add a row to a segment that nobody else writes."""
+        with self._lock:
+            contents = self._by_id[run_id]
+            backend = contents.backend
+            backend.append(segment, backend.size(segment), [line])
+            backend.sync([segment])
+            self._data.transaction(contents.tell)
+
+    def scan(self) -> None:
+        """Find runs that are new and those that are gone; bring the rows of all to the present."""
+        found = [path.absolute() for path in run_folders(self.root)]
+        gone = [folder for folder in self._runs if folder not in set(found)]
+        if gone:
+            self.forget([self._runs[folder].run_id for folder in gone])
+        for first in range(0, len(found), _AT_ONCE):
+            if self._end.is_set():
+                return
+            group = found[first : first + _AT_ONCE]
+            with self._lock:
+                self._data.transaction(partial(self._tell, folders=group))
+
+    def forget(self, run_ids: list[str]) -> None:
+        """Runs that are gone from the folder."""
+        with self._lock:
+            self._runs = {f: c for f, c in self._runs.items() if c.run_id not in run_ids}
+            for run_id in run_ids:
+                self._by_id.pop(run_id, None)
+            self._data.transaction(
+                lambda session: session.execute(delete(Run).where(Run.id.in_(run_ids)))
+            )
+            self._objects.remove(run_ids)
+
+    def _tell(self, session: Session, folders: list[Path]) -> None:
+        for folder in folders:
+            contents = self._runs.get(folder)
+            if contents is None:
+                contents = self._add(session, folder)
+            contents.tell(session)
+
+    def _add(self, session: Session, folder: Path) -> Contents:
+        project, name = self._named(folder)
+        now = time.time()
+        if project not in self._projects:
+            self._projects[project] = ids.new_id()
+            session.add(
+                Project(
+                    id=self._projects[project],
+                    namespace_id=self._namespace_id,
+                    name=project,
+                    created=now,
+                )
+            )
+            session.flush()
+        run = Run(
+            id=_stable_id(f"{project}/{name}"),
+            project_id=self._projects[project],
+            name=name,
+            created=now,
+            updated=folder.stat().st_mtime,
+        )
+        session.add(run)
+        session.flush()
+        made = Contents(run.id, self._objects.add(run.id, folder))
+        self._runs[folder] = self._by_id[run.id] = made
+        self._waiting.append(run.id)
+        return made
+
+    def _named(self, folder: Path) -> tuple[str, str]:
+        inside = folder.relative_to(self.root.absolute())
+        if inside == Path():
+            return "default", folder.name
+        first, _, rest = prefix_of(inside).partition("/")
+        return (first, rest) if rest else ("default", first)
+
+    def _go(self) -> None:
+        scanned = 0.0
+        while not self._end.is_set():
+            try:
+                if time.monotonic() - scanned > SCAN or not scanned:
+                    self.scan()
+                    scanned = time.monotonic()
+                self.look()
+            except Exception:  # noqa: BLE001 - whatever is wrong with one run, the others are looked at
+                _log.exception("a look at %s failed", self.root)
+            self._end.wait(PAUSE if not self._waiting else 0.0)
+
+    def look(self) -> None:
+        """Read what was added to runs that are looked at; else the next that was never read."""
+        now = time.time()
+        for run_id, asked in list(self._asked.items()):
+            contents = self._by_id.get(run_id)
+            if contents is None or now - asked > LOOKED_AT:
+                del self._asked[run_id]
+                continue
+            with self._lock:
+                self._data.transaction(contents.tell)
+            self._read(contents)
+        if self._waiting and (contents := self._by_id.get(self._waiting.popleft())):
+            self._read(contents)
+
+    def _read(self, contents: Contents) -> None:
+        with self._lock:
+            while self._data.transaction(lambda session: contents.take(session, time.time())):
+                if self._end.is_set():
+                    return
+
+
+def _stable_id(prefix: str) -> str:
+    """An id that a run keeps when the pages are started again: links to it stay good."""
+    digest = hashlib.sha256(prefix.encode("utf-8", "surrogateescape")).digest()
+    return str(int.from_bytes(digest[:8]) >> 1)
+
+
+def _recover(backend: LocalBackend) -> None:
+    """Rows that a process which was killed left behind become part of the segments."""
+    if rings(backend.folder):
+        Source(backend).recover()

@@ -1,0 +1,288 @@
+// @ts-check
+/** One chart of the page with its title and tools, and the curves of all runs in it. */
+
+import { Chart } from "./chart.js";
+import { colour, dash } from "./colours.js";
+import { h, replace } from "./dom.js";
+import { sample } from "./legend.js";
+import { download, fileName } from "./save.js";
+import { Source } from "./series.js";
+import { failure } from "./states.js";
+
+/** @typedef {import("./groups.js").Wanted} Wanted @typedef {import("./series.js").Axis} Axis */
+/** @typedef {import("./series.js").Range} Range @typedef {Record<string, any> & {id: string, colour: string}} Run */
+/**
+ * @typedef {object} Look what all charts of a page have in common
+ * @property {Axis} axis
+ * @property {number} smooth @property {boolean} log @property {boolean} envelope
+ * @property {Range | null} range
+ * @property {Set<string>} hidden runs that are not shown
+ *
+ * @typedef {object} Room what a card is in
+ * @property {{run: Run, loader: import("./series.js").Loader, streams: Record<string, string[]>}[]} runs
+ * @property {Look} look
+ * @property {boolean} compact
+ * @property {(x: number | null) => void} onCursor
+ * @property {(x: number | null, from: Card) => void} onHover
+ * @property {(range: Range | null, from: Card) => void} onZoom
+ * @property {(name: string | null, from: Card) => void} onNear
+ * @property {(card: Card) => void} onLoad
+ * @property {AbortSignal} signal
+ */
+
+/** @typedef {{run: Run, nth: number, column: string, place: number, source: Source}} Held */
+
+const FEW = 4; // values beside a title
+const FINEST = 2000; // buckets of a curve: at most twice as many points
+
+export class Card {
+  /** @type {Map<string, Held>} */
+  #sources = new Map();
+  #late = false; // what it shows is not all it should, since it was out of sight
+  #asked = 0;
+  /** @type {Set<string>} runs that have grown */
+  #grown = new Set();
+  #growing = false;
+  #fine = false; // what it shows is finer than all needs
+
+  /** @param {Wanted} wanted @param {Room} room */
+  constructor(wanted, room) {
+    this.wanted = wanted;
+    this.room = room;
+    this.state = h("div", { class: "card-state", role: "status" }, "Loading…");
+    this.plot = h("div", { class: "card-plot" }, this.state);
+    const title = `${wanted.stream.split("/").slice(1).join("/")}/${wanted.title}`;
+    this.title = title;
+    const tool = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {() => void} */ click) =>
+      h("button", { class: "plain", type: "button", title: hint, "aria-label": `${hint}: ${title}`, on: { click } }, text);
+    this.values = h("span", { class: "card-values" });
+    this.legend = h("div", { class: "card-legend" });
+    this.wide = tool("⤢", "Larger", () => this.#enlarge());
+    this.element = h(
+      "section",
+      { class: "curve-card", data: { key: wanted.key } },
+      h(
+        "header",
+        {},
+        h("h3", { title: `${wanted.stream} ${wanted.columns.join(", ")}` }, room.compact ? title : wanted.title),
+        this.values,
+        h("span", { class: "gap" }),
+        tool("PNG", "Save as a picture", () => this.#save("png")),
+        tool("CSV", "Save the points as a table", () => this.#save("csv")),
+        this.wide,
+      ),
+      this.legend,
+      this.plot,
+    );
+    const { look } = room;
+    this.ending = new AbortController();
+    const { signal } = this.ending;
+    room.signal.addEventListener("abort", () => this.end(), { signal });
+    this.chart = new Chart(this.plot, {
+      ...{ title, x: look.axis, smooth: look.smooth, log: look.log, envelope: look.envelope, signal },
+      onCursor: room.onCursor,
+      onHover: (x) => room.onHover(x, this),
+      onZoom: (range) => room.onZoom(range, this),
+      onNear: (name) => room.onNear(name, this),
+      onVisible: () => this.#catchUp(),
+      onDrawn: () => this.#read(),
+    });
+    this.chart.zoom(look.range);
+    this.#late = true;
+  }
+
+  /** It is not shown any more. */
+  end() {
+    this.ending.abort();
+    this.element.remove();
+  }
+
+  /** Frees its values, until it comes into sight again. */
+  release() {
+    this.#sources.clear();
+    this.#asked += 1;
+    this.#late = true;
+    this.chart.release();
+  }
+
+  /** Whether a stream of a run is among its curves. @param {string} run @param {string} stream */
+  has(run, stream) {
+    return stream === this.wanted.stream && [...this.#sources.values()].some((one) => one.run.id === run);
+  }
+
+  /** The look of the page has changed. @param {{reload?: boolean}} [options] */
+  changed({ reload = false } = {}) {
+    const { axis, smooth, log, envelope, range } = this.room.look;
+    this.chart.set({ x: axis, smooth, log, envelope });
+    this.chart.zoom(range);
+    if (reload) this.#late = true;
+    if (this.chart.visible) this.#catchUp();
+    else this.#late = true;
+  }
+
+  /** Streams of a run have grown. @param {string} run */
+  async grown(run) {
+    if (!this.chart.visible || this.#late) {
+      this.again();
+      return;
+    }
+    this.#grown.add(run);
+    if (this.#growing) return; // what is under way looks at it afterwards
+    this.#growing = true;
+    try {
+      while (this.#grown.size && !this.ending.signal.aborted) {
+        const own = [...this.#sources.values()].filter((one) => this.#grown.has(one.run.id));
+        this.#grown.clear();
+        const news = await Promise.all(own.map(({ source }) => source.extend()));
+        if (news.includes(true) && !this.ending.signal.aborted) this.#show();
+      }
+    } catch (error) {
+      this.#late = true; // tried again when something happens next
+    } finally {
+      this.#growing = false;
+    }
+  }
+
+  /** Loads anew what is shown, as at the end of a run. */
+  again() {
+    this.#late = true;
+    if (this.chart.visible) this.#catchUp();
+  }
+
+  #catchUp() {
+    if (this.#late) this.#load();
+    else this.#refine();
+  }
+
+  async #load() {
+    const { look } = this.room;
+    const { signal } = this.ending;
+    const number = ++this.#asked;
+    this.#late = false;
+    this.room.onLoad(this);
+    this.#make();
+    const buckets = Math.min(FINEST, Math.ceil(Math.max(this.chart.width, 200) / 50) * 50);
+    try {
+      await Promise.all([...this.#sources.values()].map(({ source }) => source.load(look.axis, buckets)));
+      if (signal.aborted || number !== this.#asked) return;
+      this.#show();
+      await this.#refine();
+    } catch (error) {
+      if (signal.aborted || number !== this.#asked) return;
+      this.#late = true;
+      this.state.hidden = false;
+      replace(this.state, failure(error, () => this.#load()));
+    }
+  }
+
+  async #refine() {
+    const { look } = this.room;
+    const { signal } = this.ending;
+    const { range } = look;
+    const coarse = [...this.#sources.values()].filter(({ source }) => source.isCoarse(range));
+    if (!range || !coarse.length) {
+      if (!range && this.#fine) this.#show();
+      this.element.removeAttribute("aria-busy");
+      return;
+    }
+    this.element.setAttribute("aria-busy", "true");
+    try {
+      await Promise.all(coarse.map(({ source }) => source.refine(range)));
+    } catch (error) {
+      this.#late = true; // what is shown stays true, only coarse
+    }
+    if (signal.aborted || range !== look.range) return;
+    this.element.removeAttribute("aria-busy");
+    this.#show();
+  }
+
+  /** A source for each run that has the columns. */
+  #make() {
+    const { stream, columns } = this.wanted;
+    /** @type {Map<string, Held>} */
+    const kept = new Map();
+    for (const [nth, { run, loader, streams }] of this.room.runs.entries()) {
+      if (this.room.look.hidden.has(run.id)) continue;
+      for (const [place, column] of columns.entries()) {
+        if (!streams[stream]?.includes(column)) continue;
+        const key = JSON.stringify([run.id, column]);
+        const source = this.#sources.get(key)?.source ?? new Source(loader, stream, column);
+        kept.set(key, { run, nth, column, place, source });
+      }
+    }
+    this.#sources = kept;
+  }
+
+  #show() {
+    this.#name();
+    const { columns } = this.wanted;
+    const single = this.room.runs.length === 1;
+    const { range } = this.room.look;
+    this.#fine = range !== null;
+    const series = [];
+    let values = 0;
+    for (const [key, { run, column, place, nth, source }] of this.#sources) {
+      const known = source.known(range);
+      if (!known) continue;
+      values += known.x.length;
+      const label = columns.length === 1 ? run.name : single ? column : `${run.name} ${column}`;
+      series.push({
+        ...known,
+        ...{ key, label, groups: single ? [column] : [run.id, column] },
+        colour: single && columns.length > 1 ? colour(place) : run.colour,
+        dash: dash(single ? place : nth),
+      });
+    }
+    this.chart.series(series);
+    this.state.hidden = values > 0;
+    if (!values) replace(this.state, this.#sources.size ? "No numbers yet." : "No run that is shown has this.");
+  }
+
+  /** Puts the cursor somewhere. @param {number | null} x */
+  cursor(x) {
+    this.chart.cursor(x);
+    this.#read();
+  }
+
+  /** The values at the cursor, where they are few. */
+  #read() {
+    const values = this.chart.values(this.chart.cursorAt);
+    const shown = values.length > FEW ? [] : values;
+    replace(
+      this.values,
+      shown.map(({ label, css, text }) =>
+        h("span", { title: label }, h("span", { class: "swatch", style: { background: css } }), text),
+      ),
+    );
+  }
+
+  /** Which part of a vector each line is. */
+  #name() {
+    const { columns } = this.wanted;
+    if (columns.length === 1 || this.legend.childElementCount === columns.length) return;
+    const { onNear } = this.room;
+    replace(
+      this.legend,
+      columns.map((column, n) =>
+        h(
+          "span",
+          { on: { pointerenter: () => onNear(column, this), pointerleave: () => onNear(null, this) } },
+          sample(colour(n), dash(n)),
+          column.slice(column.lastIndexOf("[")),
+        ),
+      ),
+    );
+  }
+
+  #enlarge() {
+    const large = this.element.classList.toggle("large");
+    this.wide.setAttribute("aria-pressed", String(large));
+    this.again(); // more pixels, more buckets
+  }
+
+  /** @param {"png" | "csv"} kind */
+  async #save(kind) {
+    const blob = kind === "png" ? await this.chart.png() : new Blob([this.chart.csv()], { type: "text/csv" });
+    download(blob, `${fileName(this.title)}.${kind}`);
+  }
+}

@@ -1,0 +1,228 @@
+// @ts-check
+/** The frames of one camera of a run: which there are, and pictures of those near the cursor. */
+
+import * as api from "./api.js";
+import { last } from "./cursor.js";
+
+const PAGE = 10_000;
+/** Frames that one request brings. */
+const CHUNK = 16;
+const AHEAD = 90;
+const BEHIND = 30;
+/** Bytes of pictures, as they are stored and as they are drawn, that one camera keeps. */
+const STORED = 192 << 20;
+const DRAWN = 160 << 20;
+const AT_ONCE = 3;
+
+export class Camera {
+  /** @param {any} run @param {{name: string, count: number}} about @param {AbortSignal} signal @param {number} cameras that share the memory */
+  constructor(run, about, signal, cameras = 1) {
+    this.run = run;
+    this.name = about.name;
+    this.signal = signal;
+    this.share = Math.max(1, cameras);
+    this.steps = new Float64Array(0);
+    this.times = new Float64Array(0);
+    /** @type {string[]} */
+    this.hashes = [];
+    /** @type {string[]} */
+    this.types = [];
+    this.ordered = true;
+    /** Of the last page, which is read again to learn of what came since. */
+    this.cursor = "";
+    this.begin = 0;
+    /** Stored pictures by place. @type {Map<number, Blob>} */
+    this.blobs = new Map();
+    this.stored = 0;
+    /** Drawn ones. @type {Map<number, ImageBitmap>} */
+    this.bitmaps = new Map();
+    /** @type {Set<number>} */
+    this.decoding = new Set();
+    /** @type {Set<number>} */
+    this.fetching = new Set();
+    /** Chunks that could not be had, and when to ask again. @type {Map<number, number>} */
+    this.failed = new Map();
+    /** @type {Error | null} */
+    this.trouble = null;
+    this.place = 0;
+    this.direction = 1;
+    /** Called when a picture has come. @type {(place: number) => void} */
+    this.onPicture = () => {};
+    signal.addEventListener("abort", () => this.#close());
+  }
+
+  get length() {
+    return this.hashes.length;
+  }
+
+  /** Reads which frames there are; again, to learn of those that came since. */
+  async load() {
+    const base = `runs/${encodeURIComponent(this.run.id)}/frames/${api.encodePath(this.name)}`;
+    const started = this.run.started ?? 0;
+    for (;;) {
+      const page = await api.get(base, { cursor: this.cursor, limit: PAGE }, { signal: this.signal });
+      this.steps = this.steps.slice(0, this.begin);
+      this.times = this.times.slice(0, this.begin);
+      this.hashes.length = this.types.length = this.begin;
+      const steps = Float64Array.from(page.steps, (step) => (step === null ? NaN : step));
+      const times = Float64Array.from(page.timestamps, (time) => time - started);
+      this.steps = joined(this.steps, steps);
+      this.times = joined(this.times, times);
+      this.hashes.push(...page.sha256);
+      this.types.push(...page.types);
+      if (!page.next) break;
+      this.cursor = page.next;
+      this.begin = this.length;
+    }
+    this.ordered = this.steps.every((step, i) => !i || step >= this.steps[i - 1]);
+  }
+
+  /** The frame that is shown at a spot: the last one that is not later; -1 if there is none. @param {import("./cursor.js").Spot} spot */
+  find({ step, time }) {
+    if (step !== null && this.ordered) return last(this.steps, step);
+    if (step !== null && time === null) {
+      let found = -1; // steps went back, as after a resume
+      this.steps.forEach((own, i) => {
+        if (own <= step && (found < 0 || own >= this.steps[found])) found = i;
+      });
+      return found;
+    }
+    return time === null ? -1 : last(this.times, time + 1e-3);
+  }
+
+  /** The picture of a frame if it is there, and has those around it fetched. @param {number} place @returns {ImageBitmap | null} */
+  show(place) {
+    this.direction = place < this.place ? -1 : 1;
+    this.place = place;
+    this.#work();
+    return this.bitmaps.get(place) ?? null;
+  }
+
+  /** Places around the one that is shown, the nearest in the direction of travel first. */
+  *#window() {
+    yield this.place;
+    const [ahead, behind] = this.direction > 0 ? [AHEAD, BEHIND] : [BEHIND, AHEAD];
+    for (let distance = 1; distance <= Math.max(ahead, behind); distance += 1) {
+      const after = this.place + distance;
+      const before = this.place - distance;
+      if (distance <= ahead && after < this.length) yield after;
+      if (distance <= behind && before >= 0) yield before;
+    }
+  }
+
+  #work() {
+    if (this.signal.aborted || !this.length) return;
+    let room = DRAWN / this.share;
+    const picture = this.bitmaps.values().next().value;
+    const each = picture ? 4 * picture.width * picture.height : 1 << 21;
+    /** @type {Set<number>} */
+    const kept = new Set();
+    for (const place of this.#window()) {
+      room -= each;
+      if (room < 0 && kept.size) break;
+      kept.add(place);
+      const blob = this.blobs.get(place);
+      if (blob) this.#decode(place, blob);
+      else this.#fetch(Math.floor(place / CHUNK), place === this.place);
+    }
+    for (const [place, bitmap] of this.bitmaps) {
+      if (kept.has(place)) continue;
+      bitmap.close();
+      this.bitmaps.delete(place);
+    }
+    this.kept = kept;
+  }
+
+  /** @param {number} place @param {Blob} blob */
+  async #decode(place, blob) {
+    if (this.bitmaps.has(place) || this.decoding.has(place)) return;
+    this.decoding.add(place);
+    try {
+      const bitmap = await createImageBitmap(blob);
+      if (this.signal.aborted || !this.kept?.has(place)) bitmap.close();
+      else {
+        this.bitmaps.set(place, bitmap);
+        this.onPicture(place);
+      }
+    } catch {
+      this.broken = place; // not a picture that this browser can draw
+      this.onPicture(place);
+    } finally {
+      this.decoding.delete(place);
+    }
+  }
+
+  /** @param {number} chunk @param {boolean} urgent */
+  async #fetch(chunk, urgent) {
+    if (this.fetching.has(chunk) || this.fetching.size >= AT_ONCE + (urgent ? 1 : 0)) return;
+    if ((this.failed.get(chunk) ?? 0) > performance.now()) return;
+    this.fetching.add(chunk);
+    const first = chunk * CHUNK;
+    const hashes = this.hashes.slice(first, first + CHUNK);
+    try {
+      const wanted = [...new Set(hashes.filter(Boolean))];
+      const body = await api.bytes(
+        `runs/${encodeURIComponent(this.run.id)}/blobs/batch`,
+        { sha256: wanted.join(",") },
+        { signal: this.signal },
+      );
+      const parts = unpack(body);
+      hashes.forEach((hash, i) => {
+        const part = parts.get(hash);
+        if (part) this.#keep(first + i, new Blob([part], { type: this.types[first + i] }));
+      });
+      if (parts.size < wanted.length) this.failed.set(chunk, performance.now() + 2000); // on their way
+      this.trouble = null;
+    } catch (error) {
+      if (this.signal.aborted) return;
+      this.trouble = /** @type {Error} */ (error);
+      this.failed.set(chunk, performance.now() + 2000);
+      this.onPicture(this.place);
+      setTimeout(() => this.#work(), 2100);
+    } finally {
+      this.fetching.delete(chunk);
+      this.#work();
+    }
+  }
+
+  /** @param {number} place @param {Blob} blob */
+  #keep(place, blob) {
+    if (this.blobs.has(place)) return;
+    this.blobs.set(place, blob);
+    this.stored += blob.size;
+    for (const [old, held] of this.blobs) {
+      if (this.stored <= STORED / this.share) break;
+      if (Math.abs(old - this.place) <= AHEAD) continue;
+      this.blobs.delete(old);
+      this.stored -= held.size;
+    }
+  }
+
+  #close() {
+    for (const bitmap of this.bitmaps.values()) bitmap.close();
+    this.bitmaps.clear();
+    this.blobs.clear();
+  }
+}
+
+/** Several contents of one answer, by hash. @param {ArrayBuffer} body @returns {Map<string, ArrayBuffer>} */
+export function unpack(body) {
+  const all = new Uint8Array(body);
+  const end = all.indexOf(10);
+  const header = JSON.parse(new TextDecoder().decode(all.subarray(0, end)));
+  let at = end + 1;
+  const found = new Map();
+  for (const { sha256, size } of header.pieces) {
+    found.set(sha256, body.slice(at, at + size));
+    at += size;
+  }
+  return found;
+}
+
+/** @param {Float64Array} a @param {Float64Array} b */
+function joined(a, b) {
+  const all = new Float64Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
+}

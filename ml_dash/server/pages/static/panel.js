@@ -1,0 +1,197 @@
+// @ts-check
+/** All charts of a page: one cursor, one zoom, one curve that stands out. */
+
+import * as api from "./api.js";
+import { Card } from "./card.js";
+import * as place from "./place.js";
+
+/** @typedef {import("./groups.js").Wanted} Wanted @typedef {import("./card.js").Look} Look */
+/** @typedef {import("./series.js").Range} Range @typedef {import("./view.js").Context} Context */
+
+const DWELL = 60; // milliseconds on a curve, or on its name, before all others are drawn faint
+const FEW = 5; // streams that are asked when a step was
+const HELD = 40; // charts that hold values
+const QUIET = 120; // milliseconds without a move before a range is loaded, and told to the URL
+
+export class Panel {
+  /** @type {Map<string, Card>} */
+  #cards = new Map();
+  /** @type {Set<Card>} those that hold values, the last that were loaded last */
+  #held = new Set();
+  #timer = 0;
+  #waiting = 0;
+  /** @type {string | null} */
+  #near = null;
+
+  /**
+   * @param {Context} context @param {import("./card.js").Room["runs"]} runs @param {Look} look
+   * @param {boolean} compact
+   */
+  constructor(context, runs, look, compact) {
+    this.compact = compact;
+    this.context = context;
+    this.runs = runs;
+    this.look = look;
+    /** @param {string | null} _name */
+    this.onNear = (_name) => {};
+    /** @param {Range | null} _range */
+    this.onRange = (_range) => {};
+    context.cursor.on(() => this.#cursor(), context.signal);
+    context.signal.addEventListener("abort", () => [this.#timer, this.#waiting].forEach(clearTimeout));
+  }
+
+  /** The card of a chart, made when it is first wanted. @param {Wanted} wanted */
+  card(wanted) {
+    const old = this.#cards.get(wanted.key);
+    if (old && old.wanted.columns.length === wanted.columns.length) {
+      old.again();
+      return old;
+    }
+    if (old) this.#held.delete(old);
+    old?.end();
+    const made = new Card(wanted, {
+      runs: this.runs,
+      look: this.look,
+      compact: this.compact,
+      onCursor: (x) => this.#choose(x),
+      onHover: (x, from) => this.#others(from, (card) => card.chart.hover(x)),
+      onZoom: (range, from) => this.zoom(range, from),
+      onNear: (name) => this.highlight(name),
+      onLoad: (card) => this.#hold(card),
+      signal: this.context.signal,
+    });
+    this.#cards.set(wanted.key, made);
+    made.cursor(this.#place());
+    return made;
+  }
+
+  /** Frees what has been out of sight for longest, where many charts hold values. @param {Card} card */
+  #hold(card) {
+    this.#held.delete(card);
+    this.#held.add(card);
+    for (const old of this.#held) {
+      if (this.#held.size <= HELD) break;
+      if (old.chart.visible) continue;
+      this.#held.delete(old);
+      old.release();
+    }
+  }
+
+  /** Lets go of the cards of all other charts. @param {Wanted[]} wanted */
+  keep(wanted) {
+    const keys = new Set(wanted.map(({ key }) => key));
+    for (const [key, card] of this.#cards) {
+      if (keys.has(key)) continue;
+      card.end();
+      this.#held.delete(card);
+      this.#cards.delete(key);
+    }
+  }
+
+  /** The look has changed. @param {{reload?: boolean}} [options] */
+  changed(options) {
+    if (options?.reload && this.look.range) this.zoom(null);
+    for (const card of this.#cards.values()) card.changed(options);
+    this.#cursor();
+  }
+
+  /** Shows a range of the x axis everywhere. @param {Range | null} range @param {Card} [from] */
+  zoom(range, from) {
+    this.look.range = range;
+    this.onRange(range);
+    this.#others(from, (card) => card.chart.zoom(range));
+    const quiet = !this.#timer;
+    clearTimeout(this.#timer);
+    if (quiet) this.#refine();
+    this.#timer = window.setTimeout(() => {
+      this.#timer = 0;
+      this.#refine();
+      place.set({ from: range ? range[0] : null, to: range ? range[1] : null });
+    }, QUIET);
+  }
+
+  #refine() {
+    for (const card of this.#cards.values()) card.changed();
+  }
+
+  /** Lets a run, or a column, stand out everywhere, once the pointer stays. @param {string | null} name */
+  highlight(name) {
+    if (name === this.#near) return;
+    this.#near = name;
+    this.onNear(name);
+    clearTimeout(this.#waiting);
+    this.#waiting = window.setTimeout(() => this.#others(undefined, ({ chart }) => chart.highlight(name)), DWELL);
+  }
+
+  /** Follows runs that go on. @param {(run: string, stream: string) => void} onStream told what grew */
+  listen(onStream) {
+    const { live, signal } = this.context;
+    live.addEventListener(
+      "segments",
+      (event) => {
+        const { run, paths } = /** @type {CustomEvent} */ (event).detail;
+        for (const stream of Object.keys(paths)) {
+          onStream(run.id, stream);
+          for (const card of this.#cards.values()) if (card.has(run.id, stream)) card.grown(run.id);
+        }
+      },
+      { signal },
+    );
+    live.addEventListener(
+      "run",
+      (event) => {
+        const { run } = /** @type {CustomEvent} */ (event).detail;
+        if (run.status === "RUNNING") return;
+        for (const card of this.#cards.values()) card.again();
+      },
+      { signal },
+    );
+  }
+
+  /** @param {Card | undefined} from @param {(card: Card) => void} act */
+  #others(from, act) {
+    for (const card of this.#cards.values()) if (card !== from) act(card);
+  }
+
+  /** @param {number | null} x */
+  #choose(x) {
+    const { axis } = this.look;
+    if (x === null) this.context.cursor.set({ step: null, time: null }, this);
+    else this.context.cursor.set(axis === "step" ? { step: Math.round(x) } : { time: x - this.#origin() }, this);
+    this.#cursor();
+  }
+
+  #cursor() {
+    const x = this.#place();
+    for (const card of this.#cards.values()) card.cursor(x);
+    if (x === null) this.#resolve();
+  }
+
+  /** Finds out when a step was, or which step was then, for an axis that goes by the other. */
+  async #resolve() {
+    const { cursor, signal } = this.context;
+    const spot = cursor.get();
+    if (cursor.timeline || (spot.step === null) === (spot.time === null)) return;
+    const [{ run, streams }] = this.runs;
+    const params = new URLSearchParams(Object.keys(streams).slice(0, FEW).map((name) => ["stream", name]));
+    const started = run.started ?? 0;
+    const wanted = spot.step !== null ? { step: spot.step } : { time: started + (spot.time ?? 0) };
+    /** @type {{streams: Record<string, any>}} */
+    const found = await api.get(`runs/${encodeURIComponent(run.id)}/at?${params}`, wanted, { signal }).catch(() => ({ streams: {} }));
+    const rows = Object.values(found.streams).filter((row) => row && row.step !== null && row.step !== undefined);
+    if (signal.aborted || cursor.get() !== spot || !rows.length) return; // the line is not there, which is true
+    const [row] = rows.sort((a, b) => b.step - a.step || a.timestamp - b.timestamp);
+    cursor.set(spot.step !== null ? { ...spot, time: row.timestamp - started } : { ...spot, step: row.step }, this);
+  }
+
+  /** Where the cursor of the page is on the x axis. @returns {number | null} */
+  #place() {
+    const { step, time } = this.context.cursor.get();
+    if (this.look.axis === "step") return step;
+    return time === null ? null : time + this.#origin();
+  }
+
+  #origin() {
+    return this.look.axis === "time" ? this.context.runs[0].started ?? 0 : 0;
+  }
+}

@@ -1,0 +1,194 @@
+// @ts-check
+/** The player: one step for the frames of all cameras, the values, the curves and the path. */
+
+import * as api from "./api.js";
+import { h, replace, style } from "./dom.js";
+import { Camera } from "./frames.js";
+import { duration } from "./format.js";
+import { PathView } from "./path.js";
+import { empty, failure } from "./states.js";
+import { loadTimeline } from "./timeline.js";
+import { Transport } from "./transport.js";
+import { Values } from "./values.js";
+
+/** @param {HTMLElement} root @param {import("./view.js").Context} context */
+export async function show(root, context) {
+  style("player.css");
+  const player = new Player(root, context);
+  await player.load();
+}
+
+class Player {
+  /** @param {HTMLElement} root @param {import("./view.js").Context} context */
+  constructor(root, context) {
+    this.root = root;
+    this.context = context;
+    this.signal = context.signal;
+    /** @type {View[]} */
+    this.views = [];
+    /** @type {number[]} */
+    this.episodes = [];
+    this.stage = h("section", { class: "stage", "aria-label": "Frames" });
+    this.values = new Values(context);
+    this.path = new PathView(context);
+    this.curves = h("section", { class: "curves", "aria-label": "Curves" });
+    this.transport = new Transport(
+      context.cursor,
+      { step: () => 1, place: () => 0, onLive: () => {}, marks: () => this.episodes },
+      this.signal,
+    );
+    this.below = h("div", { class: "below" }, this.values.element, this.path.element);
+    replace(root, h("div", { class: "player" }, this.stage, this.curves, this.transport.element, this.below));
+  }
+
+  async load() {
+    const { runs, cursor, live } = this.context;
+    const lists = await Promise.all(runs.map((run) => this.#cameras(run)));
+    const count = lists.reduce((sum, list) => sum + list.length, 0);
+    for (const [index, run] of runs.entries()) {
+      for (const about of lists[index]) {
+        const camera = new Camera(run, about, this.signal, count);
+        this.views.push(new View(camera, this.context));
+      }
+    }
+    replace(this.stage, this.views.map((view) => view.element));
+    if (!count) {
+      replace(this.stage, empty("There are no frames in this run.", "Save one with experiment.files(\"camera\").save_image(array, to=\"frame_00000.jpg\", step=0)."));
+    }
+    await Promise.all(this.views.map((view) => view.load()));
+    await this.#time();
+    cursor.on((spot) => this.views.forEach((view) => view.draw(spot)), this.signal);
+    live.addEventListener("segments", (event) => this.#grown(/** @type {any} */ (event).detail), { signal: this.signal });
+    if (cursor.get().step === null && cursor.get().time === null) this.transport.go(0);
+    this.views.forEach((view) => view.draw(cursor.get()));
+    await Promise.all([this.values.load(), this.path.load()]);
+    this.below.classList.toggle("with-path", !this.path.element.hidden);
+    const { drawCurves } = await import("./curves.js");
+    if (!this.signal.aborted) await drawCurves(this.curves, this.context, { compact: true });
+  }
+
+  /** @param {any} run @returns {Promise<{name: string, count: number}[]>} */
+  async #cameras(run) {
+    const found = await api.get(`runs/${encodeURIComponent(run.id)}/frames`, {}, { signal: this.signal });
+    return found.cameras ?? found;
+  }
+
+  /** What the slider goes through: the steps of the first run. */
+  async #time() {
+    const run = this.context.runs[0];
+    const own = this.views.filter((view) => view.camera.run === run).map((view) => view.camera);
+    const { timeline, episodes } = await loadTimeline(run, own, this.signal);
+    this.episodes = episodes;
+    this.context.cursor.follow(timeline);
+    this.transport.grown();
+  }
+
+  /** @param {{run: any, paths: Record<string, number>}} news */
+  async #grown({ run, paths }) {
+    if (this.busy) {
+      this.again = true;
+      return;
+    }
+    this.busy = true;
+    try {
+      if ("files/index" in paths) {
+        const known = this.views.filter((view) => view.camera.run === run);
+        await Promise.all(known.map((view) => view.camera.load()));
+        await this.#newCameras(run);
+      }
+      if (run === this.context.runs[0]) await this.#time();
+      this.views.forEach((view) => view.draw(this.context.cursor.get()));
+    } catch (error) {
+      if (!this.signal.aborted) console.warn("ml-dash: the run could not be followed", String(error));
+    } finally {
+      this.busy = false;
+    }
+    if (this.again && !this.signal.aborted) {
+      this.again = false;
+      await this.#grown({ run, paths });
+    }
+  }
+
+  /** @param {any} run */
+  async #newCameras(run) {
+    for (const about of await this.#cameras(run)) {
+      if (this.views.some((view) => view.camera.run === run && view.camera.name === about.name)) continue;
+      const view = new View(new Camera(run, about, this.signal, this.views.length + 1), this.context);
+      await view.load();
+      if (!this.views.length) replace(this.stage);
+      this.views.push(view);
+      this.stage.append(view.element);
+    }
+  }
+}
+
+/** One camera on the stage. */
+class View {
+  /** @param {Camera} camera @param {import("./view.js").Context} context */
+  constructor(camera, context) {
+    this.camera = camera;
+    this.cursor = context.cursor;
+    this.canvas = h("canvas", { width: 4, height: 3, role: "img", "aria-label": `frame of ${camera.name}` });
+    this.over = h("div", { class: "over", hidden: true, role: "status" });
+    this.said = h("span", { class: "dim mono" });
+    this.shown = -1;
+    const swatch = context.runs.length > 1 ? h("span", { class: "swatch", style: { background: camera.run.colour } }) : null;
+    const title = context.runs.length > 1 ? `${camera.run.name} · ${camera.name}` : camera.name;
+    this.element = h(
+      "article",
+      { class: "camera", data: { camera: camera.name, run: camera.run.id, name: camera.run.name } },
+      h("header", {}, swatch, h("b", { title }, title), h("span", { class: "gap" }), this.said),
+      h("div", { class: "picture" }, this.canvas, this.over),
+    );
+    camera.onPicture = (place) => place === this.wanted && this.draw(this.cursor.get());
+  }
+
+  async load() {
+    try {
+      await this.camera.load();
+    } catch (error) {
+      if (!this.camera.signal.aborted) replace(this.element, failure(error));
+    }
+  }
+
+  /** @param {import("./cursor.js").Spot} spot */
+  draw(spot) {
+    const place = this.camera.find(spot);
+    this.wanted = place;
+    if (place < 0) {
+      this.#say(this.camera.length ? "no frame yet at this step" : "no frames yet");
+      this.said.textContent = "";
+      return;
+    }
+    const step = this.camera.steps[place];
+    this.said.textContent = `${Number.isNaN(step) ? "" : `step ${step} · `}${duration(this.camera.times[place])}`;
+    const picture = this.camera.show(place);
+    if (picture) {
+      if (this.shown !== place) this.#paint(picture);
+      this.shown = place;
+      this.canvas.dataset.step = Number.isNaN(step) ? "" : String(step);
+      this.#say("");
+    } else if (this.camera.trouble) this.#say(this.camera.trouble.message);
+    else if (this.camera.broken === place) this.#say("this browser cannot show this frame");
+    else this.#say(this.camera.failed.size ? "the frame has not arrived yet" : "");
+  }
+
+  /** @param {ImageBitmap} picture */
+  #paint(picture) {
+    if (this.canvas.width !== picture.width || this.canvas.height !== picture.height) {
+      this.canvas.width = picture.width;
+      this.canvas.height = picture.height;
+    }
+    const drawing = this.canvas.getContext("2d");
+    drawing.imageSmoothingEnabled = picture.width > 200; // small ones show their pixels
+    this.canvas.style.imageRendering = picture.width > 200 ? "auto" : "pixelated";
+    drawing.drawImage(picture, 0, 0);
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    this.over.hidden = !text;
+    this.over.textContent = text;
+  }
+}
+

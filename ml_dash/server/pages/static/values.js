@@ -1,0 +1,133 @@
+// @ts-check
+/** The rows of all streams at the cursor's step. */
+
+import * as api from "./api.js";
+import { h, replace } from "./dom.js";
+import { short } from "./format.js";
+import { failure } from "./states.js";
+
+const PAUSE = 60;
+const KEPT = 200;
+/** Streams that are asked for at once. */
+const MOST = 50;
+const HIDDEN = new Set(["step", "timestamp", "_sequence"]);
+const LONGEST = 40;
+
+export class Values {
+  /** @param {import("./view.js").Context} context */
+  constructor(context) {
+    this.context = context;
+    this.element = h("section", { class: "values card", "aria-label": "Values at the step" });
+    /** Answers by run and spot. @type {Map<string, any>} */
+    this.known = new Map();
+    /** @type {Map<string, string[]>} */
+    this.streams = new Map();
+  }
+
+  async load() {
+    const { cursor, live, signal } = this.context;
+    cursor.on(() => this.#later(), signal);
+    live.addEventListener(
+      "segments",
+      () => {
+        this.known.clear();
+        this.streams.clear();
+        this.#later();
+      },
+      { signal },
+    );
+    await this.#show();
+  }
+
+  /** Not at each frame: while it plays, as often as answers come. */
+  #later() {
+    if (this.waiting) return;
+    this.waiting = true;
+    setTimeout(async () => {
+      await this.#show();
+      this.waiting = false;
+      if (this.#key() !== this.key && !this.context.signal.aborted) this.#later();
+    }, PAUSE);
+  }
+
+  #key() {
+    const { step, time } = this.context.cursor.get();
+    return step === null ? `time ${time}` : `step ${step}`;
+  }
+
+  async #show() {
+    const key = this.#key();
+    this.key = key;
+    try {
+      const answers = await Promise.all(this.context.runs.map((run) => this.#ask(run, key)));
+      if (this.context.signal.aborted) return;
+      replace(this.element, answers.map((answer, i) => this.#draw(this.context.runs[i], answer)));
+      this.element.dataset.at = key;
+    } catch (error) {
+      if (!this.context.signal.aborted) replace(this.element, failure(error));
+    }
+  }
+
+  /** @param {any} run @param {string} key */
+  async #ask(run, key) {
+    const name = `${run.id} ${key}`;
+    if (!this.known.has(name)) {
+      const { step, time } = this.context.cursor.get();
+      const where = step === null ? { time: (time ?? 0) + (run.started ?? 0) } : { step };
+      const stream = await this.#streams(run);
+      if (!stream.length) return { streams: {} };
+      const answer = await api.get(`runs/${encodeURIComponent(run.id)}/at`, { ...where, stream }, { signal: this.context.signal });
+      if (this.known.size > KEPT) this.known.delete(this.known.keys().next().value ?? "");
+      this.known.set(name, answer);
+    }
+    return this.known.get(name);
+  }
+
+  /** Names of what is shown of a run. @param {any} run @returns {Promise<string[]>} */
+  async #streams(run) {
+    if (!this.streams.has(run.id)) {
+      const all = await api.get(`runs/${encodeURIComponent(run.id)}/streams`, {}, { signal: this.context.signal });
+      const names = all.map((/** @type {any} */ stream) => stream.name).filter((/** @type {string} */ name) => /^(tracks|metrics)\//.test(name));
+      this.streams.set(run.id, names.slice(0, MOST));
+    }
+    return this.streams.get(run.id) ?? [];
+  }
+
+  /** @param {any} run @param {any} answer */
+  #draw(run, answer) {
+    const { step } = this.context.cursor.get();
+    const many = this.context.runs.length > 1;
+    return Object.entries(answer.streams ?? answer).map(([name, row]) => {
+      if (!row) return null;
+      const late = row.step !== undefined && row.step !== null && row.step !== step ? ` at step ${row.step}` : "";
+      return h(
+        "div",
+        { data: { stream: name, run: run.id } },
+        h(
+          "h3",
+          {},
+          many ? h("span", { class: "swatch", style: { background: run.colour } }) : null,
+          name.replace(/^(tracks|metrics)\//, ""),
+          h("span", { class: "dim" }, late),
+        ),
+        h("dl", {}, leaves(row).map(([field, value]) => [h("dt", { title: field }, field), h("dd", {}, value)])),
+      );
+    });
+  }
+}
+
+/** The fields of a row, those of nested ones by their path. @param {any} row @param {string} [above] @returns {[string, string][]} */
+function leaves(row, above = "") {
+  return Object.entries(row).flatMap(([name, value]) => {
+    if (!above && HIDDEN.has(name)) return [];
+    const path = above ? `${above}.${name}` : name;
+    if (value && typeof value === "object" && !Array.isArray(value)) return leaves(value, path);
+    return [[path, Array.isArray(value) ? list(value) : short(value)]];
+  });
+}
+
+/** @param {any[]} values */
+function list(values) {
+  const shown = values.slice(0, LONGEST).map((value) => short(value)).join(", ");
+  return values.length > LONGEST ? `[${shown}, … ${values.length}]` : `[${shown}]`;
+}
