@@ -1,4 +1,4 @@
-"""The command line: `ml-dash list`, `show`, `logs`, `check`, `export`, `plot`, `frames`, `video`.
+"""The command line, `ml-dash`: runs looked at here or on a server, copied, and served.
 
 Exit codes: 0 done; 1 done, and something is wrong (`check`); 2 it could not be done; 130 Ctrl-C.
 Results go to stdout, everything else to stderr.
@@ -11,19 +11,46 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ml_dash import __version__
+from ml_dash.cli.account import LOGIN, LOGOUT, WHOAMI
 from ml_dash.cli.check import CHECK
+from ml_dash.cli.clean import CLEAN
 from ml_dash.cli.command import BROKEN_PIPE, FAILED, INTERRUPTED, Command, CommandError
+from ml_dash.cli.copies import DELETE, DOWNLOAD
 from ml_dash.cli.export import EXPORT
 from ml_dash.cli.logs import LOGS
 from ml_dash.cli.pictures import FRAMES, PLOT, VIDEO
 from ml_dash.cli.runs import LIST, SHOW
 from ml_dash.cli.screen import Screen
+from ml_dash.cli.serve import SERVE, SERVER
+from ml_dash.cli.sync import SYNC
+from ml_dash.cli.token import TOKEN
+from ml_dash.cli.ui import UI
+from ml_dash.version import __version__
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-COMMANDS: tuple[Command, ...] = (LIST, SHOW, LOGS, CHECK, EXPORT, PLOT, FRAMES, VIDEO)
+COMMANDS: tuple[Command, ...] = (
+    LIST,
+    SHOW,
+    LOGS,
+    CHECK,
+    EXPORT,
+    PLOT,
+    FRAMES,
+    VIDEO,
+    UI,
+    SYNC,
+    CLEAN,
+    DOWNLOAD,
+    DELETE,
+    LOGIN,
+    LOGOUT,
+    WHOAMI,
+    TOKEN,
+    SERVE,
+    SERVER,
+)
 """All commands in the order of the help. The documentation is held against it."""
 
 __all__ = ["COMMANDS", "main", "make_parser"]
@@ -63,11 +90,11 @@ def make_parser() -> ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="ml-dash",
-        description="Look at recorded runs: list them, show one, check it, make a dataset of it.",
+        description="Look at recorded runs, make datasets of them, send them to a server, run one.",
         epilog="`ml-dash COMMAND --help` tells more about each, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"ml-dash {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="name")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for command in COMMANDS:
         longest = max(len(line) for line, _ in command.examples)
         shown = "\n".join(f"  {line:<{longest}}   {remark}" for line, remark in command.examples)
@@ -89,13 +116,20 @@ def _run(argv: Sequence[str] | None, screen: Screen) -> int:
         options = parser.parse_args(argv)
     except SystemExit as ended:  # it has printed help, the version, or what is wrong
         return ended.code if isinstance(ended.code, int) else FAILED
-    if options.name is None:
+    command: Command | None = getattr(options, "command", None)
+    if command is None:
         parser.print_help(sys.stderr)
         return FAILED
-    command: Command = options.command
     try:
         return command.run(options, screen)
     except CommandError as error:
+        screen.say(str(error))
+        return FAILED
+    except RuntimeError as error:
+        from ml_dash.remote.errors import RemoteError
+
+        if not isinstance(error, RemoteError):
+            raise
         screen.say(str(error))
         return FAILED
 

@@ -36,11 +36,10 @@ def _run(options: Namespace, screen: Screen) -> int:
     from ml_dash.reading import check_run
 
     view = find_target(options)
-    folder = view.folder
-    assert folder is not None  # whatever the command line names is a folder
+    target = view if view.folder is None else view.folder
     far = Far()
     with ticking(screen, options.target, far, quiet=options.json):  # `view.prefix` might drain it
-        report = check_run(folder, far.take)
+        report = check_run(target, far.take)
     if options.json:
         from ml_dash.cli.json_text import json_text
 
@@ -126,7 +125,7 @@ def _frames(step: StepCheck) -> str:
 
 CHECK = Command(
     name="check",
-    usage="RUN [--json] [--root DIR]",
+    usage="RUN [--json] [--root DIR] [--server] [--url URL]",
     summary="check that a run is whole",
     details=(
         "Finishes what a dead process left, then verifies every line, the index of the\n"

@@ -48,8 +48,13 @@ class Command(NamedTuple):
 
 def take_run(parser: ArgumentParser) -> None:
     """Add the argument RUN and where to look for it."""
-    parser.add_argument("target", metavar="RUN", help="its prefix, or the path of its folder")
+    parser.add_argument(
+        "target",
+        metavar="RUN",
+        help="its prefix, the path of its folder, or its address on a server",
+    )
     take_root(parser)
+    take_source(parser)
 
 
 def take_root(parser: ArgumentParser) -> None:
@@ -59,6 +64,16 @@ def take_root(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="the folder that runs are kept in (default: ML_DASH_ROOT, else .dash)",
     )
+
+
+def take_source(parser: ArgumentParser) -> None:
+    """Add `--server` and `--url` of commands that read here unless they are told otherwise."""
+    parser.add_argument(
+        "--server",
+        action="store_true",
+        help="look on the server (ML_DASH_URL, else the one kept by `ml-dash login`)",
+    )
+    parser.add_argument("--url", metavar="URL", help="look on this server")
 
 
 def take_json(parser: ArgumentParser, what: str = "print JSON, for scripts") -> None:

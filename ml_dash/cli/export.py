@@ -104,7 +104,7 @@ EXPORT = Command(
         "RUN --format FORMAT [--output PATH] [--topics TOPIC ...] [--frames CAMERA ...] [--hz HZ]"
         " [--size HxW] [--on KEY] [--tolerance S] [--repeats WHICH] [--fps FPS] [--crf CRF]"
         " [--observation COLUMN ...] [--action COLUMN ...] [--task TEXT] [--robot-type NAME]"
-        " [--dataset-id ID] [--overwrite] [--json] [--root DIR]"
+        " [--dataset-id ID] [--overwrite] [--json] [--root DIR] [--server] [--url URL]"
     ),
     summary="write a run as a dataset that other programs load",
     details=(

@@ -121,7 +121,7 @@ def _number(text: str) -> int:
 
 LOGS = Command(
     name="logs",
-    usage="RUN [--follow] [--level LEVEL] [-n N] [--json] [--root DIR]",
+    usage="RUN [--follow] [--level LEVEL] [-n N] [--json] [--root DIR] [--server] [--url URL]",
     summary="print the messages of a run",
     details=(
         "Those of all its processes, in order of time, each with its level, step and\n"

@@ -113,7 +113,7 @@ PLOT = Command(
     name="plot",
     usage=(
         "RUN [--track TOPIC] [--metric NAME] [--columns COLUMN ...] [--path COLUMN ...]"
-        " [--against WHAT] --output FILE [--overwrite] [--root DIR]"
+        " [--against WHAT] --output FILE [--overwrite] [--root DIR] [--server] [--url URL]"
     ),
     summary="draw a track or metric: its curves, and its path in the plane or in space",
     details=(
@@ -132,7 +132,7 @@ FRAMES = Command(
     name="frames",
     usage=(
         "RUN [--frames CAMERA ...] [--count N] [--columns N] [--width PIXELS] --output FILE"
-        " [--overwrite] [--root DIR]"
+        " [--overwrite] [--root DIR] [--server] [--url URL]"
     ),
     summary="draw a contact sheet: evenly spaced frames on one picture",
     details="Each frame has its step and the seconds since the first one below it.",
@@ -148,7 +148,7 @@ VIDEO = Command(
     name="video",
     usage=(
         "RUN [--frames CAMERA] [--hz HZ] [--fps FPS] [--size HxW] [--crf CRF] --output FILE"
-        " [--overwrite] [--root DIR]"
+        " [--overwrite] [--root DIR] [--server] [--url URL]"
     ),
     summary="make a video of a camera that any player and browser opens",
     details="An MP4 with H.264, at the rate that the frames were recorded at.",

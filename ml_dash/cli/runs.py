@@ -7,11 +7,18 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_dash.cli.command import DONE, Command, take_json, take_root, take_run
+from ml_dash.cli.command import (
+    DONE,
+    Command,
+    take_json,
+    take_root,
+    take_run,
+    take_source,
+)
 from ml_dash.cli.quantities import duration, moment, size
 from ml_dash.cli.screen import STATUS_STYLES, Screen
 from ml_dash.cli.table import Column, lines
-from ml_dash.cli.target import open_target, root_of, tell_recovery
+from ml_dash.cli.target import open_target, root_of, source_of, tell_recovery
 from ml_dash.cli.text import printable
 
 if TYPE_CHECKING:
@@ -50,23 +57,24 @@ def _list_arguments(parser: ArgumentParser) -> None:
         help="those whose prefix has this in it, or matches it if it has a * or ?",
     )
     take_root(parser)
+    take_source(parser)
     take_json(parser)
 
 
 def _list(options: Namespace, screen: Screen) -> int:
     from ml_dash.cli.json_text import json_text
 
-    root = root_of(options)
-    entries = sorted(
-        _entries(options, screen), key=lambda entry: (-(entry.started or 0.0), entry.prefix)
-    )
+    url = source_of(options)
+    found = _entries(options, screen) if url is None else _remote_entries(url, options.pattern)
+    where = f"on {url}" if url else f"below {root_of(options).absolute()}"
+    entries = sorted(found, key=lambda entry: (-(entry.started or 0.0), entry.prefix))
     if options.json:
         screen.line(json_text([entry.to_json() for entry in entries], indent=2))
     elif entries:
         _print_list(entries, screen)
     else:
         matching = f" match {options.pattern!r}" if options.pattern else ""
-        screen.say(f"no runs{matching} below {root.absolute()}")
+        screen.say(f"no runs{matching} {where}")
     return DONE
 
 
@@ -84,6 +92,30 @@ def _entries(options: Namespace, screen: Screen) -> Iterator[_Entry]:
             continue
         tell_recovery(view, screen)
         yield entry
+
+
+def _remote_entries(url: str, pattern: str | None) -> Iterator[_Entry]:
+    """Those of a server, as it knows them: no run is looked into."""
+    from ml_dash.auth.signed_in import signed_in
+    from ml_dash.cli.overview import texts
+    from ml_dash.remote.runs import runs_of
+
+    client = signed_in(url)
+    for run in runs_of(client):
+        prefix, started = str(run["prefix"]), run.get("started")
+        if _wanted(prefix, pattern):
+            begun = float(started) if started is not None else None
+            status = str(run.get("status"))
+            end = time.time() if status == "RUNNING" else run.get("ended") or run.get("updated")
+            yield _Entry(
+                status=status,
+                prefix=prefix,
+                started=begun,
+                duration=max(0.0, float(end or 0.0) - begun) if begun is not None else 0.0,
+                size=int(run.get("size") or 0),
+                tags=texts(run.get("tags")),
+                folder=f"{client.url}/{prefix}",
+            )
 
 
 def _wanted(prefix: str, pattern: str | None) -> bool:
@@ -142,7 +174,7 @@ def _show(options: Namespace, screen: Screen) -> int:
     if options.json:
         found = {
             **view.to_json(),
-            "folder": str(view.folder),
+            "folder": str(view.folder) if view.folder else None,
             "params": dict(view.params),
             **overview.to_json(),
             "problems": [problem.to_json() for problem in view.problems],
@@ -160,7 +192,7 @@ def _show_arguments(parser: ArgumentParser) -> None:
 
 LIST = Command(
     name="list",
-    usage="[PATTERN] [--json] [--root DIR]",
+    usage="[PATTERN] [--json] [--root DIR] [--server] [--url URL]",
     summary="list the runs there are",
     details="Status, prefix, start, duration, size and tags of each, the newest first.",
     examples=(
@@ -175,7 +207,7 @@ LIST = Command(
 
 SHOW = Command(
     name="show",
-    usage="RUN [--json] [--root DIR]",
+    usage="RUN [--json] [--root DIR] [--server] [--url URL]",
     summary="show what a run holds",
     details=(
         "Status and error, what was lost, parameters, streams with their rows, rates\n"

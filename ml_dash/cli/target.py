@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ml_dash.cli.command import CommandError
 from ml_dash.cli.quantities import count
 from ml_dash.cli.screen import Screen
+from ml_dash.cli.server_argument import server_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_target(options: Namespace, screen: Screen) -> RunView:
-    """The run that RUN and `--root` name, finished where a dead process left it unfinished.
+    """The run that RUN, `--root` and `--url` name; what a dead process left of it is finished.
 
     Raises:
         CommandError: as `find_target` does.
@@ -27,7 +28,7 @@ def open_target(options: Namespace, screen: Screen) -> RunView:
 
 
 def find_target(options: Namespace) -> RunView:
-    """The run that RUN and `--root` name, not looked into yet.
+    """The run that RUN and `--root` or `--url` name, not looked into yet.
 
     Raises:
         CommandError: there is none; it says where it was looked for and what is of similar name.
@@ -35,9 +36,22 @@ def find_target(options: Namespace) -> RunView:
     from ml_dash.reading import open_run
 
     try:
-        return open_run(options.target, options.root)
+        return open_run(options.target, options.root, url=source_of(options))
     except (FileNotFoundError, ValueError) as error:
         raise CommandError(str(error)) from None
+
+
+def source_of(options: Namespace) -> str | None:
+    """The server that `--server` or `--url` names; `None` to look here.
+
+    Raises:
+        CommandError: none is known, it is no address, or there is `--root`, too.
+    """
+    if not (options.server or options.url):
+        return None
+    if options.root is not None:
+        raise CommandError("give --root, or --server or --url: runs are looked up in one place")
+    return server_of(options.url)
 
 
 def root_of(options: Namespace) -> Path:

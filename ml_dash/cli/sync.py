@@ -1,0 +1,145 @@
+"""`ml-dash sync`: send what a server has not got of local runs."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_dash.cli.command import DONE, WRONG, Command, CommandError, take_root
+from ml_dash.cli.progress import Bar
+from ml_dash.cli.quantities import count, size
+from ml_dash.cli.screen import Screen
+from ml_dash.cli.server_argument import client_for, take_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ml_dash.remote import RemoteClient
+    from ml_dash.sync import ReplicaReport
+    from ml_dash.sync.replica import Progress
+
+PAUSE = 5.0
+"""Seconds between two looks at runs that are watched."""
+
+
+class _Run(NamedTuple):
+    """A run to be sent."""
+
+    folder: Path
+    prefix: str
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "targets", metavar="RUN", nargs="*", help="prefixes, or paths of run folders"
+    )
+    parser.add_argument("--all", action="store_true", help="all runs below the root")
+    parser.add_argument(
+        "--watch", action="store_true", help="go on as runs grow, until they end or Ctrl-C"
+    )
+    take_url(parser)
+    take_root(parser)
+
+
+def _run(options: Namespace, screen: Screen) -> int:
+    if options.all == bool(options.targets):
+        raise CommandError("name the runs to send, or give --all")
+    client = client_for(options)
+    known: dict[Path, ReplicaReport] = {}
+    while True:
+        runs = list(runs_of(options))
+        if not runs and not options.watch:
+            screen.say("there are no runs to send")
+        for run in runs:
+            _send(run, client, screen, known)
+        ended = not options.all and not any(_lives(run) for run in runs)
+        if not options.watch or ended:
+            return DONE if all(report.ok for report in known.values()) else WRONG
+        time.sleep(PAUSE)
+
+
+def runs_of(options: Namespace) -> Iterator[_Run]:
+    """The runs that RUN… or `--all` names, under the prefixes that they have.
+
+    Raises:
+        CommandError: one is not there.
+    """
+    from ml_dash.reading import list_runs, open_run
+    from ml_dash.run_folder import prefix_in
+
+    if options.all:
+        found = list(list_runs(options.root))
+    else:
+        try:
+            found = [open_run(target, options.root) for target in options.targets]
+        except (FileNotFoundError, ValueError) as error:
+            raise CommandError(str(error)) from None
+    for view in found:
+        folder = view.folder
+        assert folder is not None  # whatever the command line names is a folder
+        yield _Run(folder, prefix_in(folder))
+
+
+def _lives(run: _Run) -> bool:
+    from ml_dash.backends import LocalBackend
+    from ml_dash.reading import RunView
+    from ml_dash.reading.status import RUNNING
+
+    return RunView(LocalBackend(run.folder), run.prefix).status == RUNNING
+
+
+def _send(
+    run: _Run, client: RemoteClient, screen: Screen, known: dict[Path, ReplicaReport]
+) -> None:
+    """Send one run, and tell what came of it; of one that is watched, only what is new."""
+    from ml_dash.sync import replicate
+
+    before = known.get(run.folder)
+    with Bar(screen, run.prefix) as bar:
+
+        def show(progress: Progress) -> None:
+            bar(progress.rows, progress.rows + progress.pending)
+            if not progress.pending and progress.files:
+                screen.progress(f"{run.prefix}: {count(progress.files, 'file')} sent")
+
+        report = replicate(run.folder, client, run.prefix, show, verify=before is None)
+    known[run.folder] = report
+    moved = report.bytes or report.files
+    if report.ok and (moved or before is None):
+        screen.line(f"{run.prefix}  {_sent(report)}")
+    if not report.ok and (before is None or str(before) != str(report)):
+        screen.say(f"{run.prefix}: {_sent(report)}; {report}")
+
+
+def _sent(report: ReplicaReport) -> str:
+    if not (report.bytes or report.files):
+        return "nothing to send" if report.ok else "nothing sent"
+    parts = []
+    if report.bytes:
+        parts.append(f"{count(report.rows, 'row')} ({size(report.bytes)})")
+    if report.files:
+        parts.append(f"{count(report.files, 'file')} ({size(report.file_bytes)})")
+    return f"sent {' and '.join(parts)}"
+
+
+SYNC = Command(
+    name="sync",
+    usage="[RUN... | --all] [--watch] [--url URL] [--root DIR]",
+    summary="send runs to a server",
+    details=(
+        "Sends the rows and files that the server has not got, of runs that are live,\n"
+        "finished or crashed. It goes on where an earlier attempt stopped, and what the\n"
+        "server has is never sent again nor overwritten: where histories differ, that is\n"
+        "told, and both stay as they are.\n\n"
+        "The exit code is 0 when the server has all of them, else 1."
+    ),
+    examples=(
+        ("ml-dash sync robotics/arm", "one run"),
+        ("ml-dash sync --all --root /data/runs", "every run below a folder"),
+        ("ml-dash sync robotics/arm --watch", "while it is written"),
+    ),
+    arguments=_arguments,
+    run=_run,
+)
