@@ -90,3 +90,31 @@ class CommandLine:
         code = main([*map(str, arguments), "--root", str(self.root)])
         printed = self._capture.readouterr()
         return Printed(code, printed.out, printed.err)
+
+
+class Line:
+    """`line("whoami")` runs a command in this process, as it is."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+
+    def __call__(self, *arguments: object) -> Printed:
+        """Run a command."""
+        self._capture.readouterr()
+        code = main([*map(str, arguments)])
+        printed = self._capture.readouterr()
+        return Printed(code, printed.out, printed.err)
+
+
+def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """Have the test in an empty folder, with nobody logged in; where the configuration will be."""
+    from ml_dash.auth import store
+
+    monkeypatch.setattr(store, "_keyring", lambda: None)
+    for name in (*os.environ,):
+        if name.startswith("ML_DASH_") or name in ("CI", "SSH_CONNECTION", "SSH_TTY"):
+            monkeypatch.delenv(name)
+    config = folder / "config" / "config.toml"
+    monkeypatch.setenv("ML_DASH_CONFIG", str(config))
+    monkeypatch.chdir(folder)
+    return config

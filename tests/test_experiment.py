@@ -167,7 +167,8 @@ def test_tags_are_added_to_those_of_earlier_sessions(make: Callable[..., Experim
         ({"metadata": {"a": {"b": object()}}}, TypeError, "metadata, key 'a', key 'b'"),
         ({"metadata": {1: 0, "1": 0}}, ValueError, "metadata: the key '1' is given twice"),
         ({"metadata": {"a": "x" * (16 << 20)}}, ValueError, "experiment: the row takes"),
-        ({"dash_url": "https://dash.example"}, NotImplementedError, "leave dash_url out"),
+        ({"dash_url": "dash.example"}, ValueError, "is not the address of a server"),
+        ({"dash_url": True}, TypeError, "give the server's address"),
     ],
 )
 def test_wrong_details_are_refused_by_name(
@@ -859,33 +860,33 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("options", "url", "warned"),
+    ("options", "url"),
     [
-        ({}, None, False),
-        ({}, "https://dash.example", True),
-        ({"dash_url": False}, "https://dash.example", False),
-        ({"dash_root": "given"}, "https://dash.example", False),
-        ({"dash_root": "given", "dash_url": False}, "https://dash.example", False),
+        ({}, None),
+        ({"dash_url": False}, "https://dash.example"),
+        ({"dash_root": "given"}, "https://dash.example"),
+        ({"dash_root": "given", "dash_url": False}, "https://dash.example"),
     ],
 )
-def test_a_run_is_local_and_says_so_where_a_server_is_configured(
+def test_a_run_is_local_where_no_server_is_wanted(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     options: dict[str, Any],
     url: str | None,
-    warned: bool,
 ) -> None:
-    """Nobody must believe that it is replicated; who asked for a local run hears nothing."""
+    """Nothing is sent, and nothing said of a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ML_DASH_ROOT", raising=False)
     if url is not None:
         monkeypatch.setenv("ML_DASH_URL", url)
     with Experiment("p/e", **QUIET, **options).run as experiment:
         experiment.track("a").append({"x": 1})
+        assert experiment.run.replicator is None
+        assert experiment.flush().replicated is None
     assert experiment.folder == tmp_path / options.get("dash_root", ".dash") / "p/e"
     assert read(experiment).status == "COMPLETED"
-    assert any("records locally only" in text for text in warnings_of(caplog)) is warned
+    assert warnings_of(caplog) == []
 
 
 def test_a_run_may_be_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

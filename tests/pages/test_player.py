@@ -1,0 +1,217 @@
+"""The player in a browser: frames, values and slider are of one step, however one gets there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml_dash import Experiment
+
+from .browser import Page
+from .recording import CAMERAS, EPISODE, MARKUP, frame, record, write_step
+from .shown import Shown
+
+pytestmark = pytest.mark.xdist_group("player")
+
+STEPS = 200
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """Two runs with two cameras each, and one without frames."""
+    root = tmp_path_factory.mktemp("runs")
+    record(root, "lab/one")
+    record(root, "lab/two", run=1)
+    with Experiment(f"lab/{MARKUP}", dash_root=root, echo=False).run as experiment:
+        for step in range(10):
+            experiment.track(MARKUP).append({MARKUP: MARKUP}, step=step)
+    with Shown(root) as found:
+        yield found
+
+
+def picture(camera: str, run: str = "one") -> str:
+    """What finds the canvas of a camera."""
+    return f'.camera[data-camera="{camera}"][data-name="{run}"] canvas'
+
+
+def colour(page: Page, canvas: str) -> list[int]:
+    """The colour in the middle of a canvas."""
+    script = """
+        const canvas = document.querySelector(arguments[0]);
+        if (!canvas || canvas.width !== 32) return null;
+        return [...canvas.getContext('2d').getImageData(16, 12, 1, 1).data].slice(0, 3);
+    """
+    return list(page.run(script, canvas) or [])
+
+
+def wait_step(page: Page, step: int, names: tuple[str, ...] = ("one",)) -> None:
+    """Wait until all frames and all values are those of a step, and compare them with the data."""
+    for number, name in enumerate(names):
+        for camera, (_, every) in CAMERAS.items():
+            wanted = [int(value) for value in frame(camera, step - step % every, number)[0, 0]]
+            page.wait(lambda c=camera, n=name, w=wanted: colour(page, picture(c, n)) == w)
+    page.wait('document.querySelector(".values").dataset.at === `step ${arguments[0]}`', step)
+    shown = page.text('.values [data-stream="tracks/arm/joints"]')
+    assert f"[{step}, {f'−{step}' if step else '0'}]" in shown
+    assert page.evaluate('document.querySelector(".slider").value') == str(step)
+    assert page.evaluate('document.querySelector(".transport .step").value') == str(step)
+
+
+def slide(page: Page, place: int) -> None:
+    """Move the slider, as a hand does."""
+    page.run(
+        """
+        const slider = document.querySelector('.slider');
+        slider.value = arguments[0];
+        slider.dispatchEvent(new Event('input', {bubbles: true}));
+        """,
+        str(place),
+    )
+
+
+def test_the_slider_moves_frames_and_values_together(page: Page, shown: Shown) -> None:
+    """At each place the pixels, the row and the number are those of the same step."""
+    shown.view(page, "player", "one")
+    wait_step(page, 0)
+    for step in (120, 121, 3, 199):
+        slide(page, step)
+        wait_step(page, step)
+
+
+def test_keys_move_by_one_by_ten_and_to_the_ends(page: Page, shown: Shown) -> None:
+    """Arrows, arrows with shift, Home, End, and the keys of episodes."""
+    shown.view(page, "player", "one", step=60)
+    wait_step(page, 60)
+    for keys, holding, step in (
+        ("ARROW_RIGHT", "", 61),
+        ("ARROW_LEFT", "", 60),
+        ("ARROW_RIGHT", "SHIFT", 70),
+        ("ARROW_LEFT", "SHIFT", 60),
+        ("]", "", 2 * EPISODE),
+        ("[", "", EPISODE),
+        ("END", "", STEPS - 1),
+        ("HOME", "", 0),
+    ):
+        page.press(keys, holding=holding)
+        wait_step(page, step)
+
+
+def test_keys_are_left_to_fields_that_are_typed_in(page: Page, shown: Shown) -> None:
+    """An arrow in the field of the step changes the field alone, until Enter."""
+    shown.view(page, "player", "one", step=60)
+    wait_step(page, 60)
+    page.click(".transport .step")
+    page.press("ARROW_LEFT")
+    assert page.evaluate('document.querySelector(".slider").value') == "60"
+    page.type(".transport .step", "77")
+    page.press("ENTER")
+    wait_step(page, 77)
+
+
+def test_it_plays_to_the_end_and_stops(page: Page, shown: Shown) -> None:
+    """Space starts at the chosen speed; every step is shown on the way at 60 a second."""
+    shown.view(page, "player", "one", step=150)
+    wait_step(page, 150)
+    page.run("document.querySelector('.transport select').value = '60 fps'")
+    page.run("document.querySelector('.transport select').dispatchEvent(new Event('change'))")
+    page.press(" ")
+    page.wait("document.querySelector('.transport [data-sign=pause]') !== null")
+    page.wait("document.querySelector('.transport [data-sign=play]') !== null")
+    wait_step(page, STEPS - 1)
+
+
+def test_playing_in_real_time_takes_as_long_as_the_recording(page: Page, shown: Shown) -> None:
+    """Ten steps at 10 Hz take a second at 1×, to within what a busy machine needs."""
+    shown.view(page, "player", "one", step=100)
+    wait_step(page, 100)
+    page.run("document.querySelector('.transport select').value = '1x'")
+    page.run("document.querySelector('.transport select').dispatchEvent(new Event('change'))")
+    took = page.run(
+        """
+        return new Promise((resolve) => {
+          const field = document.querySelector('.transport .step');
+          const begun = performance.now();
+          document.querySelector('.transport [data-sign=play]').click();
+          const look = () => Number(field.value) >= 110
+            ? resolve(performance.now() - begun) : requestAnimationFrame(look);
+          look();
+        });
+        """
+    )
+    assert 900 < took < 3000
+
+
+def test_an_address_opens_the_same_picture(page: Page, shown: Shown) -> None:
+    """The step that was moved to is in the address; who opens it sees that step."""
+    shown.view(page, "player", "one")
+    wait_step(page, 0)
+    slide(page, 88)
+    page.wait("location.search.includes('step=88')")
+    address = page.url
+    page.open("about:blank")
+    page.open(address)
+    wait_step(page, 88)
+
+
+def test_two_runs_stand_on_the_same_step(page: Page, shown: Shown) -> None:
+    """The frames of both are beside each other, and so are the values."""
+    shown.view(page, "player", "one", "two", step=40)
+    wait_step(page, 40, ("one", "two"))
+    slide(page, 41)
+    wait_step(page, 41, ("one", "two"))
+    assert len(page.all('.values [data-stream="tracks/arm/joints"]')) == 2
+
+
+def test_a_click_on_a_curve_moves_the_player(page: Page, shown: Shown) -> None:
+    """The frame is that of the step under the pointer."""
+    shown.view(page, "player", "one", step=0)
+    wait_step(page, 0)
+    page.wait("document.querySelector('.curves canvas') !== null")
+    page.drag(".curves canvas", (0.6, 0.5))
+    page.wait("Number(document.querySelector('.transport .step').value) > 50")
+    step = int(page.evaluate('document.querySelector(".transport .step").value'))
+    wait_step(page, step)
+
+
+def test_a_live_run_is_followed(page: Page, shown: Shown) -> None:
+    """Frames and rows appear as they are recorded, and the end of the run is told."""
+    go_on, ended = threading.Event(), threading.Event()
+
+    def train(root: Path) -> None:
+        with Experiment("lab/live", dash_root=root, echo=False).run as experiment:
+            for step in range(20):
+                write_step(experiment, step)
+            experiment.flush()
+            go_on.wait(60)
+            for step in range(20, 60):
+                write_step(experiment, step)
+            experiment.flush()
+            ended.wait(60)
+
+    thread = threading.Thread(target=train, args=(shown.root,))
+    thread.start()
+    try:
+        page.wait(lambda: any(run["name"] == "live" for run in shown.get("runs")["runs"]))
+        shown.view(page, "player", "live", step=5)
+        page.wait(lambda: colour(page, picture("front", "live")) == [4, 0, 1])
+        page.click(".transport [aria-pressed]")
+        go_on.set()
+        wanted = [int(value) for value in frame("front", 58)[0, 0]]
+        page.wait(lambda: colour(page, picture("front", "live")) == wanted)
+        ended.set()
+        page.wait_text("#where", "completed")
+    finally:
+        go_on.set()
+        ended.set()
+        thread.join()
+
+
+def test_markup_is_shown_and_does_nothing(page: Page, shown: Shown) -> None:
+    """Names and values that look like a page are text."""
+    shown.view(page, "player", MARKUP.replace("/", ""), step=3)
+    page.wait_text(".stage", "no frames")
+    page.wait_text(".values", MARKUP)
+    assert page.evaluate("document.querySelectorAll('main img').length") == 0

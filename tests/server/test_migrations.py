@@ -1,0 +1,168 @@
+"""The database's version: made from nothing, brought forward, and refused where it is newer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from ml_dash.server import migrations
+from ml_dash.server.database import Database
+from ml_dash.server.serving import OutdatedError, prepare, upgrade
+from ml_dash.server.settings import ServerSettings
+from ml_dash.server.tables import Table
+
+from .serving import KINDS, Machines, Served
+
+NEWER = "9999"
+
+
+@pytest.fixture(params=KINDS)
+def settings(request: pytest.FixtureRequest, machines: Machines, tmp_path: Path) -> ServerSettings:
+    """Of a server over an empty database of each kind."""
+    return machines.settings(request.param, tmp_path)
+
+
+@pytest.fixture
+def data(settings: ServerSettings) -> Iterator[Database]:
+    """That database."""
+    found = Database(settings.database)
+    yield found
+    found.close()
+
+
+def set_version(data: Database, version: str) -> None:
+    """Let a database be of another version."""
+    with data.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+
+
+def command(settings: ServerSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`ml-dash server …` in a process of its own."""
+    options = ["--folder", settings.folder, "--database", settings.database]
+    return subprocess.run(
+        [sys.executable, "-m", "ml_dash", "server", *arguments, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_an_empty_database_comes_to_have_the_tables_of_this_program(data: Database) -> None:
+    """Column by column, as Alembic compares them, and not one table more or less."""
+    assert migrations.current(data) is None
+    migrations.upgrade(data)
+    assert migrations.current(data) == migrations.newest()
+    assert migrations.differences(data) == []
+    assert set(inspect(data.engine).get_table_names()) == {
+        "alembic_version",
+        *Table.metadata.tables,
+    }
+
+
+def test_the_migrations_know_every_index_and_key(
+    data: Database, machines: Machines, tmp_path: Path
+) -> None:
+    """Indexes, unique and foreign keys are those that the metadata makes."""
+    migrations.upgrade(data)
+    beside = f"sqlite:///{tmp_path / 'other.sqlite'}"
+    other = Database(beside if data.is_sqlite else machines.postgres.new_database())
+    with other.engine.begin() as connection:
+        Table.metadata.create_all(connection)
+        expected = describe(connection)
+    with data.engine.connect() as connection:
+        found = describe(connection)
+    other.close()
+    assert found == expected
+
+
+def describe(connection: object) -> dict[str, set[str]]:
+    """What an inspector finds of each table, without the names that the database chose."""
+    looking = inspect(connection)
+    found: dict[str, set[str]] = {}
+    for table in Table.metadata.tables:
+        facts = {f"index {i['name']} {i['column_names']}" for i in looking.get_indexes(table)}
+        unique = looking.get_unique_constraints(table)
+        facts |= {f"unique {sorted(u['column_names'])}" for u in unique}
+        for key in looking.get_foreign_keys(table):
+            facts.add(f"key {key['constrained_columns']} {key['referred_table']} {key['options']}")
+        for column in looking.get_columns(table):
+            facts.add(f"column {column['name']} {column['type']!s} {column['nullable']}")
+        facts.add(f"primary {looking.get_pk_constraint(table)['constrained_columns']}")
+        found[table] = facts
+    return found
+
+
+def test_an_upgrade_may_be_repeated(settings: ServerSettings, data: Database) -> None:
+    """`ml-dash server upgrade` twice: the second one changes nothing."""
+    for _ in range(2):
+        done = command(settings, "upgrade")
+        assert done.returncode == 0, done.stderr
+        assert migrations.current(data) == migrations.newest()
+    assert migrations.differences(data) == []
+
+
+def test_a_newer_database_is_refused(settings: ServerSettings, data: Database) -> None:
+    """By the server and by the upgrade, with what to do, and nothing in it is changed."""
+    migrations.upgrade(data)
+    set_version(data, NEWER)
+    with pytest.raises(OutdatedError, match=f"{NEWER}.*newer.*upgrade"):
+        upgrade(data)
+    with pytest.raises(OutdatedError, match=NEWER):
+        prepare(settings)
+    done = command(settings, "upgrade")
+    assert done.returncode != 0 and NEWER in done.stderr and "Traceback" not in done.stderr
+    assert migrations.current(data) == NEWER
+
+
+def test_an_older_database_waits_for_the_upgrade(settings: ServerSettings, data: Database) -> None:
+    """One that others may use is not changed by a mere start; a folder of one's own is."""
+    migrations.upgrade(data)
+    set_version(data, "0000")
+    if data.is_sqlite:
+        with pytest.raises(OutdatedError):  # there is no way from a version that never was
+            prepare(settings)
+    else:
+        with pytest.raises(OutdatedError, match="ml-dash server upgrade"):
+            prepare(settings)
+    assert migrations.current(data) == "0000"
+
+
+def test_processes_that_start_at_once_over_an_empty_database_make_it_once(
+    settings: ServerSettings, data: Database, tmp_path: Path
+) -> None:
+    """Three of them: all come up, over one set of tables and one administrator."""
+    several = [Served(replace(settings, folder=str(tmp_path / str(number)))) for number in range(3)]
+    try:
+        for each in several:
+            each.begin()
+        for each in several:
+            each.wait()
+        assert migrations.differences(data) == []
+        with data.reading() as session:
+            assert session.scalar(text("SELECT count(*) FROM users")) == 1
+    finally:
+        for each in several:
+            each.kill()
+
+
+def test_threads_that_upgrade_at_once_wait_for_each_other(data: Database) -> None:
+    """Four at a time, each with a connection of its own."""
+
+    def work(_: int) -> None:
+        own = Database(data.url.render_as_string(hide_password=False))
+        try:
+            migrations.upgrade(own)
+        finally:
+            own.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert migrations.differences(data) == []

@@ -1,0 +1,112 @@
+"""The OpenAPI document, and generated requests held against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from sqlalchemy import update
+
+from ml_dash.server.app import create_app
+from ml_dash.server.settings import ServerSettings
+from ml_dash.server.tables import User
+from ml_dash.wire import FRAMES
+
+from .inside import Inside, make_run, send
+from .recorded import sha, store
+
+CHECKS = [
+    not_a_server_error,
+    response_schema_conformance,
+    content_type_conformance,
+    status_code_conformance,
+]
+_app = create_app(ServerSettings(database="sqlite://", store="memory://"))
+_app.state.database.close()
+schemathesis.serializer.alias(FRAMES, "application/octet-stream")
+schema = schemathesis.openapi.from_dict(_app.openapi())
+"""Without requests: the document is made before any server is."""
+
+
+class Target:
+    """A server with a user, who looks after it, and a run."""
+
+    def __init__(self, inside: Inside) -> None:
+        self.client = inside.user("anna")
+        self.app = inside.app
+        inside.data.transaction(lambda s: s.execute(update(User).values(admin=True)))
+        self.app.state.stopping = True  # streams of events end at once
+        run, content = make_run(self.client), b"\x89PNG"
+        line = b'{"timestamp":%d,"step":%d,"loss":0.5,"level":"info","message":"x"}\n'
+        lines = b"".join(line % (at, at) for at in range(9))
+        row = {"timestamp": 1.0, "op": "save", "path": "camera/0.png", "data": "camera/0.png"}
+        row |= {"sha256": sha(content), "size": len(content)}
+        index = json.dumps(row).encode() + b"\n"
+        send(
+            self.client,
+            run,
+            ("logs/w.jsonl", 0, b"", lines),
+            ("files/index/w.jsonl", 0, b"", index),
+        )
+        send(self.client, run, ("metrics/train/w.jsonl", 0, b"", lines))
+        assert store(self.client, run, content).status_code == 200
+        self.there = {"run": run, "namespace": "anna", "user": "anna", "camera": "camera"}
+        self.there |= {"name": "metrics/train", "sha256": sha(content)}
+
+    def place(self, case: schemathesis.Case[Any]) -> dict[str, str]:
+        """Parameters of the path with which there is something, except to delete it."""
+        if case.method == "DELETE":
+            return {}
+        path = "files/camera/0.png" if "/files/" in case.path else "metrics/train/w.jsonl"
+        there = self.there | {"path": path.removeprefix("files/")}
+        return {name: there[name] for name in case.path_parameters if name in there}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """One server for all generated requests."""
+    inside = Inside(tmp_path_factory.mktemp("schema") / "server", concurrency=10_000)
+    yield Target(inside)
+    inside.close()
+
+
+# ready is 503 once the server is about to end
+@schema.exclude(path="/api/v1/ready").parametrize()
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_breaks_a_route(case: schemathesis.Case[Any], target: Target) -> None:
+    """Good and bad requests get an answer below 500 that the document announces."""
+    if case.meta is not None and case.meta.generation.mode.is_positive:
+        case.path_parameters.update(target.place(case))
+    answer = case.call(app=target.app, headers=dict(target.client.headers))
+    case.validate_response(answer, checks=CHECKS)
+
+
+def test_every_route_of_the_api_is_documented_with_its_errors() -> None:
+    """Each operation has a sentence, and says that its errors are problems."""
+    document = _app.openapi()
+    count = 0
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            count += 1
+            assert operation.get("description") or operation.get("summary"), (method, path)
+            assert operation["responses"], (method, path)
+            if path.startswith("/api/v1/") and path not in ("/api/v1/health", "/api/v1/ready"):
+                told = operation["responses"].get("default") or operation["responses"]["4XX"]
+                assert list(told["content"]) == ["application/problem+json"], (method, path)
+    assert count > 40

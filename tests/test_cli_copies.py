@@ -1,0 +1,195 @@
+"""`ml-dash download` and `delete`, and what a server's refusals look like, with a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_process import Line, isolate
+from dash_server import Person, ServerProcess
+from replicas import files_in, segments_in
+
+from ml_dash import Experiment
+from ml_dash.sync import replicate
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A real one."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def anna(server: ServerProcess) -> Person:
+    return server.add_user("anna")
+
+
+@pytest.fixture
+def logged_in(
+    server: ServerProcess,
+    anna: Person,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Line:
+    """Runs commands as anna."""
+    isolate(monkeypatch, tmp_path)
+    monkeypatch.setenv("ML_DASH_URL", server.url)
+    monkeypatch.setenv("ML_DASH_TOKEN", anna.token())
+    return Line(capsys)
+
+
+def record(root: Path, prefix: str) -> Path:
+    """A small run with rows and files."""
+    made = Experiment(prefix, dash_root=root, dash_url=False, echo=False, environment=False)
+    with made.run as experiment:
+        for step in range(50):
+            experiment.track("t").append({"step": step, "x": 1.5})
+        experiment.files("models").save_blob(bytes(range(256)) * 100, to="model.bin")
+        experiment.files("models").save_text("notes", to="notes.txt")
+    assert made.folder is not None
+    return made.folder
+
+
+def test_download_makes_the_same_folder(logged_in: Line, anna: Person, tmp_path: Path) -> None:
+    """Segments byte for byte, and files; a second time there is nothing to do."""
+    folder = record(tmp_path / "runs", "robotics/arm")
+    replicate(folder, anna.client(), "robotics/arm")
+    done = logged_in("download", "robotics/arm", "--to", tmp_path / "copy")
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"{tmp_path / 'copy'}  ")
+    assert segments_in(tmp_path / "copy") == segments_in(folder)
+    assert files_in(tmp_path / "copy") == files_in(folder)
+    again = logged_in("download", "anna/robotics/arm", "--to", tmp_path / "copy")
+    assert again.code == 0 and " 0 segments and 0 files" in again.out
+    below = logged_in("download", "robotics/arm", "--root", tmp_path / "root")
+    assert below.code == 0, below.err
+    assert segments_in(tmp_path / "root/anna/robotics/arm") == segments_in(folder)
+    checked = logged_in("check", "anna/robotics/arm", "--root", tmp_path / "root")
+    assert checked.code == 0, checked.err
+
+
+def test_a_download_that_was_broken_off_goes_on(
+    logged_in: Line, anna: Person, server: ServerProcess, tmp_path: Path
+) -> None:
+    """What is there is not fetched again."""
+    folder = record(tmp_path / "runs", "robotics/half")
+    replicate(folder, anna.client(), "robotics/half")
+    copy = tmp_path / "copy"
+    assert logged_in("download", "robotics/half", "--to", copy).code == 0
+    next(copy.glob("files/data/**/model.bin")).unlink()
+    cut = next(copy.glob("tracks/**/*.jsonl"))
+    cut.write_bytes(cut.read_bytes()[:100])
+    done = logged_in("download", "robotics/half", "--to", copy)
+    assert done.code == 0, done.err
+    assert "1 segment and 1 file" in done.out
+    assert segments_in(copy) == segments_in(folder) and files_in(copy) == files_in(folder)
+
+
+def test_another_history_is_never_overwritten(
+    logged_in: Line, anna: Person, tmp_path: Path
+) -> None:
+    """The folder of another run is left as it is."""
+    replicate(record(tmp_path / "runs", "robotics/one"), anna.client(), "robotics/one")
+    logged_in("download", "robotics/one", "--to", tmp_path / "copy")
+    spoiled = next((tmp_path / "copy").glob("tracks/**/*.jsonl"))
+    spoiled.write_bytes(spoiled.read_bytes().replace(b"1.5", b"2.5"))
+    before = spoiled.read_bytes()
+    done = logged_in("download", "robotics/one", "--to", tmp_path / "copy")
+    assert done.code == 2
+    assert "has another history" in done.err
+    assert spoiled.read_bytes() == before
+
+
+def test_delete_asks_before(
+    logged_in: Line,
+    anna: Person,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No is no; where nobody can be asked, `--yes` must be given; then it is gone here."""
+    folder = record(tmp_path / "runs", "robotics/old")
+    root = ["--root", str(tmp_path / "runs")]
+    done = logged_in("delete", "robotics/old", *root)
+    assert done.code == 2 and "--yes" in done.err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    for said, code in (("", 1), ("n", 1), ("y", 0)):
+        monkeypatch.setattr("builtins.input", lambda question, said=said: said)
+        assert segments_in(folder)
+        assert logged_in("delete", "robotics/old", *root).code == code
+    assert not folder.exists()
+
+
+def test_delete_removes_from_the_server_what_it_names(
+    logged_in: Line, anna: Person, tmp_path: Path
+) -> None:
+    """From the server alone; the local folder stays, and the run below stays on both."""
+    folder = record(tmp_path / "runs", "robotics/gone")
+    inner = record(tmp_path / "runs", "robotics/gone/inner")
+    replicate(folder, anna.client(), "robotics/gone")
+    replicate(inner, anna.client(), "robotics/gone/inner")
+    done = logged_in("delete", "robotics/gone", "--server", "--yes")
+    assert done.code == 0, done.err
+    assert "anna/robotics/gone on http" in done.out
+    missing = logged_in("show", "robotics/gone", "--server")
+    assert missing.code == 2 and "no run 'anna/robotics/gone'" in missing.err
+    assert logged_in("show", "robotics/gone/inner", "--server").code == 0
+    assert segments_in(folder)
+    both = ["delete", "robotics/gone/inner", "--server", "--local", "--yes"]
+    assert logged_in(*both, "--root", str(tmp_path / "runs")).code == 0
+    assert not inner.exists() and segments_in(folder)
+
+
+def test_a_run_that_is_still_written_is_not_deleted(logged_in: Line, tmp_path: Path) -> None:
+    """Its process would go on into nothing."""
+    made = Experiment("robotics/live", dash_root=tmp_path, dash_url=False, echo=False)
+    with made.run:
+        done = logged_in("delete", "robotics/live", "--root", tmp_path, "--yes")
+    assert done.code == 2
+    assert "still written" in done.err
+    assert made.folder is not None and segments_in(made.folder)
+
+
+@pytest.mark.parametrize("name", ["show", "logs", "download", "delete --yes --server"])
+def test_each_failure_of_a_server_is_a_line(
+    logged_in: Line, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No such run, no token, a wrong one, nobody there: a sentence each, and 2."""
+    where = [] if name.startswith(("down", "delete")) else ["--server"]
+
+    def fails(text: str) -> None:
+        done = logged_in(*name.split(), "robotics/none", *where)
+        assert (done.code, done.out) == (2, "")
+        assert text in done.err
+        assert done.err.count("\n") == 1
+
+    fails("no run 'anna/robotics/none' on http")
+    monkeypatch.setenv("ML_DASH_TOKEN", "mld_pat_canary")
+    fails("does not take the token any more: log in with")
+    monkeypatch.delenv("ML_DASH_TOKEN")
+    fails("wants to know who asks: log in with")
+    monkeypatch.setenv("ML_DASH_URL", "http://127.0.0.1:1")
+    fails("nothing listens at http://127.0.0.1:1")
+
+
+def test_a_run_of_others_is_as_if_it_were_not_there(
+    logged_in: Line,
+    anna: Person,
+    server: ServerProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its name is not told either; a reader may read, and deletes nothing."""
+    replicate(record(tmp_path, "robotics/mine"), anna.client(), "robotics/mine")
+    bob = server.add_user("bob")
+    monkeypatch.setenv("ML_DASH_TOKEN", bob.token())
+    done = logged_in("show", "anna/robotics/mine", "--server")
+    assert done.code == 2 and "or you may not see it" in done.err
+    role = {"role": "reader"}
+    anna.client().json("PUT", "/namespaces/anna/members/bob", json=role)
+    assert logged_in("show", "anna/robotics/mine", "--server").code == 0
+    refused = logged_in("delete", "anna/robotics/mine", "--server", "--yes")
+    assert refused.code == 2 and "refuses" in refused.err
+    assert logged_in("show", "anna/robotics/mine", "--server").code == 0

@@ -1,0 +1,84 @@
+"""`ml-dash token`: tokens for machines, with a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_process import Line, isolate
+from dash_server import Person, ServerProcess
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A real one."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def anna(server: ServerProcess) -> Person:
+    return server.add_user("anna")
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Line:
+    """Runs a command in this process; nobody is logged in."""
+    isolate(monkeypatch, tmp_path)
+    return Line(capsys)
+
+
+@pytest.fixture
+def logged_in(
+    cli: Line,
+    server: ServerProcess,
+    anna: Person,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Line:
+    """Runs commands as anna."""
+    monkeypatch.setenv("ML_DASH_URL", server.url)
+    monkeypatch.setenv("ML_DASH_TOKEN", anna.token())
+    return cli
+
+
+def test_a_token_for_ci_is_made_used_listed_and_revoked(
+    logged_in: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text alone goes to stdout, once; with the scope `read` it makes no tokens."""
+    mine = os.environ["ML_DASH_TOKEN"]
+    done = logged_in("token", "create", "ci", "--scope", "read", "--expires", "12h")
+    assert done.code == 0, done.err
+    text = done.out.strip()
+    assert text.startswith("mld_pat_") and "\n" not in text
+    assert "shown once" in done.err
+    listed = json.loads(logged_in("token", "list", "--json").out)
+    (found,) = [token for token in listed if token["name"] == "ci"]
+    assert found["scopes"] == ["read"]
+    assert 43_000 < found["expires"] - found["created"] <= 43_200
+    assert text not in logged_in("token", "list").out
+    monkeypatch.setenv("ML_DASH_TOKEN", text)
+    assert logged_in("whoami").code == 0
+    refused = logged_in("token", "create", "another")
+    assert (refused.code, refused.out) == (2, "")
+    assert "refuses" in refused.err
+    monkeypatch.setenv("ML_DASH_TOKEN", mine)
+    assert logged_in("token", "revoke", "ci").out == "revoked ci\n"
+    assert "no token 'ci'" in logged_in("token", "revoke", "ci").err
+    monkeypatch.setenv("ML_DASH_TOKEN", text)
+    gone = logged_in("whoami")
+    assert gone.code == 2
+    assert "does not take the token any more" in gone.err
+    assert text not in gone.err
+
+
+@pytest.mark.parametrize("time", ["", "12", "h", "-1d", "0d", "1.5h", "1e3d", "soon", "٣d"])
+def test_a_time_that_is_none_is_refused(cli: Line, time: str) -> None:
+    """Before the server is asked."""
+    done = cli("token", "create", "x", f"--expires={time}", "--url", "http://127.0.0.1:1")
+    assert done.code == 2
+    assert "is no time" in done.err

@@ -1,0 +1,201 @@
+"""One pass of replication: what the server has afterwards is what the folder has, byte for byte."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_in
+
+from ml_dash import Experiment
+from ml_dash.sync import replicate
+from ml_dash.sync.trouble import BackOff
+
+QUIET: dict[str, Any] = {"echo": False, "environment": False}
+
+
+def record(root: Path, seed: int = 0, prefix: str = "robotics/arm") -> Path:
+    """A run with rows in several streams and files of several sizes."""
+    chance = random.Random(seed)
+    with Experiment(prefix, dash_root=root, **QUIET).run as experiment:
+        experiment.params.set(lr=chance.random())
+        for step in range(chance.randrange(5, 60)):
+            experiment.track(f"robot/{chance.randrange(4)}").append({"step": step, "x": step / 7})
+            experiment.metrics("train").log(step=step, loss=chance.random())
+        experiment.log("x" * chance.randrange(20_000))
+        for number in range(chance.randrange(4)):
+            experiment.files("models").save_blob(chance.randbytes(3000), to=f"{number}.bin")
+        if chance.randrange(3) == 0:
+            experiment.files("models").save_blob(chance.randbytes((1 << 20) + 77), to="large.bin")
+    assert experiment.folder is not None
+    return experiment.folder
+
+
+def agree(folder: Path, server: MemoryServer) -> bool:
+    """Whether the server has exactly what the folder has."""
+    return server.segments == segments_in(folder) and server.blobs == files_in(folder)
+
+
+def no_wait(seconds: float) -> None:
+    """In place of sleeping."""
+
+
+def test_a_run_is_on_the_server_and_a_second_pass_moves_nothing(tmp_path: Path) -> None:
+    """Rows and files arrive once; then only questions are asked."""
+    folder, server = record(tmp_path), MemoryServer()
+    report = replicate(folder, client_of(server))
+    assert report.ok
+    assert report.bytes == sum(map(len, segments_in(folder).values()))
+    assert report.files == len(files_in(folder)) and agree(folder, server)
+    server.requests.clear()
+    again = replicate(folder, client_of(server))
+    assert again.ok and (again.rows, again.bytes, again.files) == (0, 0, 0)
+    assert set(server.requests) <= {"POST runs", "GET segments", "POST blobs"}
+
+
+@pytest.mark.parametrize("first", range(0, 120, 10))
+def test_lost_and_repeated_requests_leave_equal_copies(tmp_path: Path, first: int) -> None:
+    """Whatever gets lost on the way, the copies agree afterwards: ten seeds at a time."""
+    folder = record(tmp_path, first)
+    for seed in range(first, first + 10):
+        server = MemoryServer()
+        client: Any = MemoryClient(server, seed)
+        report = replicate(folder, client, back_off=BackOff(0.0), sleep=no_wait, patience=60.0)
+        assert report.ok, report
+        assert agree(folder, server)
+
+
+def test_requests_are_halved_until_the_server_takes_them(tmp_path: Path) -> None:
+    """At line boundaries, and without losing the others."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        for step in range(1000):
+            experiment.track("t").append({"step": step, "x": step / 7})
+            experiment.log("x" * 100)
+    folder, server = tmp_path / "a/b", MemoryServer(limit=20_000)
+    assert replicate(folder, client_of(server)).ok
+    assert server.segments == segments_in(folder)
+    assert server.requests["POST append"] > 10
+
+
+def test_a_line_that_is_too_large_for_the_server_stops_its_segment_only(tmp_path: Path) -> None:
+    """It is reported by segment and byte."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        experiment.log("short")
+        experiment.log("x" * 50_000)
+        experiment.track("t").append({"x": 1})
+    folder = tmp_path / "a/b"
+    server = MemoryServer(limit=20_000)
+    report = replicate(folder, client_of(server))
+    assert len(report.problems) == 1
+    assert "logs/" in report.problems[0] and "too large for the server" in report.problems[0]
+    whole = segments_in(folder)
+    assert {path for path in whole if server.segments.get(path) != whole[path]} == {
+        path for path in whole if path.startswith("logs/")
+    }
+
+
+def test_other_histories_are_reported_and_never_overwritten(tmp_path: Path) -> None:
+    """The segment that differs stays as it is on both sides; the others go on."""
+    folder, server = record(tmp_path), MemoryServer()
+    before = segments_in(folder)
+    path = next(path for path in before if path.startswith("metrics/"))
+    server.segments[path] = foreign = b'{"timestamp": 1.0, "loss": 9}\n'
+    report = replicate(folder, client_of(server))
+    assert [problem for problem in report.problems if path in problem] == list(report.problems)
+    assert "other bytes" in report.problems[0]
+    assert server.segments == before | {path: foreign}
+    assert segments_in(folder) == before
+
+
+def test_a_server_that_is_ahead_of_a_cut_folder_is_reported(tmp_path: Path) -> None:
+    """An older copy of a folder must not be taken for the newer one."""
+    folder, server = record(tmp_path), MemoryServer()
+    assert replicate(folder, client_of(server)).ok
+    path = next(path for path in segments_in(folder) if path.startswith("tracks/"))
+    kept = dict(server.segments)
+    (folder / path).write_bytes(kept[path][: kept[path].index(b"\n") + 1])
+    report = replicate(folder, client_of(server))
+    assert len(report.problems) == 1 and "more than this folder" in report.problems[0]
+    assert server.segments == kept
+
+
+def test_a_torn_line_of_a_dead_writer_is_sent_so_that_copies_are_equal(tmp_path: Path) -> None:
+    """Nobody will finish it."""
+    folder, server = record(tmp_path), MemoryServer()
+    path = next(path for path in segments_in(folder) if path.startswith("logs/"))
+    with (folder / path).open("ab") as file:
+        file.write(b'{"timestamp": 17')
+    assert replicate(folder, client_of(server)).ok
+    assert agree(folder, server)
+
+
+def test_a_torn_line_of_a_live_writer_waits(tmp_path: Path) -> None:
+    """Its writer may be about to finish it."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        experiment.track("t").append({"x": 1})
+        experiment.flush()
+        folder, server = tmp_path / "a/b", MemoryServer()
+        (path,) = (path for path in segments_in(folder) if path.startswith("tracks/"))
+        whole = (folder / path).read_bytes()
+        with (folder / path).open("ab") as file:
+            file.write(b'{"timestamp": 17')
+        report = replicate(folder, client_of(server))
+        assert report.pending == len(b'{"timestamp": 17')
+        assert server.segments[path] == whole
+
+
+def test_two_replicators_at_once_double_nothing(tmp_path: Path) -> None:
+    """Each is told where the other has got to."""
+    folder = record(tmp_path, 3)
+    server = MemoryServer(limit=21_000)
+
+    def other(method: str, path: str) -> None:
+        if path.endswith("/append"):
+            client.before = None
+            replicate(folder, client_of(server))
+
+    client: Any = MemoryClient(server, before=other)
+    assert replicate(folder, client).pending == 0
+    assert server.segments == segments_in(folder)
+
+
+def test_a_file_that_is_gone_is_reported_and_the_others_arrive(tmp_path: Path) -> None:
+    """A missing or altered file is told by its path."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        files = experiment.files("models")
+        for name in ("gone", "other", "kept", "replaced", "deleted"):
+            files.save_blob(name.encode(), to=f"{name}.bin")
+        files.save_blob(b"anew", to="replaced.bin")
+        files.delete("deleted.bin")
+    folder, server = tmp_path / "a/b", MemoryServer()
+    (folder / "files/data/models/gone.bin").unlink()
+    (folder / "files/data/models/other.bin").write_bytes(b"changed by hand")
+    report = replicate(folder, client_of(server))
+    assert sorted(report.problems) == [
+        "models/gone.bin: not sent: the file is gone from the run",
+        "models/other.bin: not sent: another file has taken its place",
+    ]
+    assert sorted(server.blobs.values()) == [b"anew", b"kept"]
+
+
+def test_a_large_file_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    """Parts that the server has are not sent again."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        experiment.files("models").save_blob(random.Random(1).randbytes(2 << 20), to="m.bin")
+    server = MemoryServer(part_size=1 << 18)
+    parts: list[str] = []
+
+    def before(method: str, path: str) -> None:
+        if method == "PUT":
+            parts.append(path)
+            if len(parts) == 5:
+                raise ConnectionError
+
+    client: Any = MemoryClient(server, before=before)
+    with pytest.raises(ConnectionError):
+        replicate(tmp_path / "a/b", client)
+    assert replicate(tmp_path / "a/b", client).ok
+    assert len(parts) == 8 + 1
+    assert agree(tmp_path / "a/b", server)

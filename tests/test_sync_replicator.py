@@ -1,0 +1,372 @@
+"""The thread that replicates a run while it is written, and what the run says of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_in
+
+from ml_dash import Experiment
+from ml_dash.remote import BusyError, ForbiddenError, NotFoundError, UnreachableError
+from ml_dash.sync import Replicator, server, worker
+from ml_dash.sync.trouble import BackOff
+
+QUIET: dict[str, Any] = {"echo": False, "environment": False}
+URL = "http://dash.invalid"
+
+
+class Line:
+    """The way to a server, which can be cut.
+
+    Attributes:
+        server: what is at its end.
+        trouble: makes what each request raises; `None` while all is well.
+        reached: set when a request has come through.
+    """
+
+    def __init__(self) -> None:
+        self.server = MemoryServer()
+        self.trouble: Callable[[], Exception] | None = None
+        self.reached = threading.Event()
+        self.tried = threading.Event()
+
+    def before(self, method: str, path: str) -> None:
+        """Called before each request."""
+        self.tried.set()
+        if self.trouble is not None:
+            raise self.trouble()
+        self.reached.set()
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Line:
+    """A server at every address, and no waiting between attempts."""
+    found = Line()
+    client = client_of(found.server, before=found.before)
+    monkeypatch.setattr(server, "server_at", lambda url: client)
+    monkeypatch.setattr(
+        BackOff, "next", lambda self, error: getattr(error, "retry_after", None) or 0.01
+    )
+    monkeypatch.setattr(worker, "UNANSWERED", 0.1)
+    return found
+
+
+def experiment_of(root: Path, **options: Any) -> Experiment:
+    """An experiment that is replicated."""
+    return Experiment("robotics/arm", dash_root=root, dash_url=URL, **QUIET, **options)
+
+
+def until(fact: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for something that another thread brings about."""
+    end = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.005)
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was warned of."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_run_with_a_server_is_there_when_it_has_ended(tmp_path: Path, line: Line) -> None:
+    """Rows and files, under the prefix that the run has; the last report says so."""
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+        experiment.files("models").save_blob(b"weights", to="model.bin")
+    folder = tmp_path / "robotics/arm"
+    assert line.server.prefixes[0] == "robotics/arm"
+    assert line.server.segments == segments_in(folder)
+    assert line.server.blobs == files_in(folder)
+    report = experiment.flush()
+    assert report.replicated is True and (report.unsent, report.unsent_files) == (0, 0)
+
+
+def test_a_full_batch_of_rows_is_sent_before_the_interval_is_over(
+    tmp_path: Path, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interval is an hour here."""
+    monkeypatch.setenv("ML_DASH_FLUSH_INTERVAL", "3600")
+    monkeypatch.setenv("ML_DASH_TRACK_BATCH_SIZE", "10")
+    with experiment_of(tmp_path).run as experiment:
+        until(lambda: any(path.startswith("run/") for path in line.server.segments))
+        for step in range(10):
+            experiment.track("t").append({"step": step})
+        until(lambda: any(path.startswith("tracks/") for path in line.server.segments))
+
+
+def test_rows_are_sent_once_the_interval_is_over(
+    tmp_path: Path, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even a single one."""
+    monkeypatch.setenv("ML_DASH_FLUSH_INTERVAL", "0.05")
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+        until(lambda: any(path.startswith("tracks/") for path in line.server.segments))
+
+
+def test_an_outage_is_told_once_and_its_end_once(
+    tmp_path: Path, line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many attempts fail; afterwards everything is there."""
+    monkeypatch.setenv("ML_DASH_FLUSH_INTERVAL", "0.01")
+    attempts: list[int] = []
+
+    def refuse() -> Exception:
+        attempts.append(1)
+        return UnreachableError("http://dash.invalid does not answer.")
+
+    line.trouble = refuse
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+        until(lambda: len(attempts) > 5)
+        report = experiment.flush()
+        assert report.ok and report.replicated is False and report.unsent > 0
+        line.trouble = None
+        until(lambda: bool(experiment.flush().replicated))
+    texts = warned(caplog)
+    assert len([text for text in texts if "does not answer. The run goes on" in text]) == 1
+    assert len([text for text in texts if "takes the run 'robotics/arm' again" in text]) == 1
+    assert len(texts) == 2
+    assert line.server.segments == segments_in(tmp_path / "robotics/arm")
+
+
+def test_a_refused_namespace_is_told_and_the_run_stays_local(
+    tmp_path: Path, line: Line, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At once, and it is not asked for again."""
+    attempts: list[int] = []
+
+    def refuse() -> Exception:
+        attempts.append(1)
+        return ForbiddenError("you may not write into the namespace 'robotics'")
+
+    line.trouble = refuse
+    with experiment_of(tmp_path).run as experiment:
+        until(lambda: bool(warned(caplog)))
+        experiment.track("t").append({"x": 1})
+    (text,) = warned(caplog)
+    assert "may not write into the namespace" in text and "stays in" in text
+    assert len(attempts) == 1
+    assert "ml-dash sync" in capsys.readouterr().err
+    assert experiment.flush().replicated is False
+
+
+def test_a_run_that_was_deleted_on_the_server_is_not_made_again(
+    tmp_path: Path, line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not by the process that goes on writing it."""
+    monkeypatch.setenv("ML_DASH_FLUSH_INTERVAL", "0.01")
+    with experiment_of(tmp_path).run as experiment:
+        until(lambda: bool(line.server.segments))
+        line.trouble = lambda: NotFoundError("the run has been deleted")
+        experiment.track("t").append({"x": 1})
+        until(lambda: bool(warned(caplog)))
+        line.trouble = None
+    assert line.server.requests["POST runs"] == 1
+
+
+def test_the_end_does_not_wait_long_for_a_server_that_is_down(
+    tmp_path: Path, line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names what sends the rest."""
+    line.trouble = lambda: UnreachableError("http://dash.invalid does not answer")
+    begun = time.monotonic()
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+    assert time.monotonic() - begun < 10
+    folder = tmp_path / "robotics/arm"
+    assert f"`ml-dash sync {folder}` sends the rest" in capsys.readouterr().err
+
+
+def test_the_end_does_not_press_a_server_that_asks_to_be_left_alone(
+    tmp_path: Path, line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is asked once more at the end, and no further."""
+    attempts: list[int] = []
+
+    def busy() -> Exception:
+        attempts.append(1)
+        error = BusyError("http://dash.invalid is asked too often")
+        error.retry_after = 100.0
+        return error
+
+    line.trouble = busy
+    with experiment_of(tmp_path).run as experiment:
+        until(lambda: bool(attempts))
+        experiment.track("t").append({"x": 1})
+        before = len(attempts)
+    assert len(attempts) <= before + 2
+    assert "asked too often" in capsys.readouterr().err
+
+
+def test_the_end_is_bounded_where_the_server_hangs(
+    tmp_path: Path,
+    line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A request that never returns keeps nobody; what it waits for is shown meanwhile."""
+    monkeypatch.setenv("ML_DASH_CLOSE_TIMEOUT", "1")
+    monkeypatch.setattr("ml_dash.sync.replicator.SILENT", 0.1)
+    monkeypatch.setattr(worker, "UNANSWERED", 60.0)
+    released = threading.Event()
+
+    def hang() -> Exception:
+        released.wait(30)
+        return UnreachableError("late")
+
+    line.trouble = hang
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+    said = capsys.readouterr().err
+    released.set()
+    assert "still to be sent to the server; waiting" in said
+    assert "ml-dash sync" in said and "not done in 1 s" in said
+
+
+def test_ctrl_c_ends_the_waiting_and_says_what_sends_the_rest(
+    tmp_path: Path,
+    line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Everything is on the disk by then, so nothing else is said."""
+    released = threading.Event()
+
+    def hang() -> Exception:
+        released.wait(30)
+        return UnreachableError("late")
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
+    line.trouble = hang
+    with pytest.raises(KeyboardInterrupt), experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+        assert experiment.run.replicator is not None
+        monkeypatch.setattr(experiment.run.replicator._worker, "done", Interrupted())
+    released.set()
+    said = capsys.readouterr().err
+    assert "interrupted. `ml-dash sync" in said and "ml-dash check" not in said
+    assert experiment.run.status == "COMPLETED"
+
+
+def test_a_forked_child_replicates_nothing_itself(tmp_path: Path, line: Line) -> None:
+    """The parent sends what it wrote."""
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+        child = os.fork()
+        if child == 0:
+            try:
+                experiment.track("t").append({"x": 2})
+                assert experiment.run.replicator is None
+                names = {thread.name for thread in threading.enumerate()}
+                assert "ml-dash-replicator" not in names
+                experiment.run.complete()
+                os._exit(0)
+            except BaseException:  # noqa: BLE001 - the parent tells
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+    sent = line.server.segments
+    assert sent == segments_in(tmp_path / "robotics/arm")
+    assert len([path for path in sent if path.startswith("tracks/t/")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "replicated"),
+    [
+        ({}, None, False),
+        ({}, URL, True),
+        ({"dash_url": URL}, None, True),
+        ({"dash_url": False}, URL, False),
+        ({"dash_root": "given"}, URL, False),
+        ({"dash_root": "given", "dash_url": URL}, None, True),
+    ],
+)
+def test_who_is_replicated(
+    tmp_path: Path,
+    line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    variable: str | None,
+    replicated: bool,
+) -> None:
+    """With a server, unless the place on the disk was given, or the server refused."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ML_DASH_ROOT", raising=False)
+    monkeypatch.delenv("ML_DASH_URL", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("ML_DASH_URL", variable)
+    with Experiment("p/e", **QUIET, **options).run as experiment:
+        assert (experiment.run.replicator is not None) is replicated
+    assert bool(line.server.segments) is replicated
+    assert experiment.flush().replicated is (True if replicated else None)
+
+
+@pytest.mark.parametrize(("url", "error"), [("dash.example", ValueError), (True, TypeError)])
+def test_what_is_no_address_is_refused(tmp_path: Path, url: Any, error: type[Exception]) -> None:
+    """When the experiment is made."""
+    with pytest.raises(error, match="address"):
+        Experiment("p/e", dash_root=tmp_path, dash_url=url)
+
+
+def test_a_busy_server_is_left_alone_as_long_as_it_asks() -> None:
+    """Retry-After counts, but not for ever; without it waits double, and are never in step."""
+    back_off = BackOff(0.5, chance=lambda: 1.0)
+    assert [back_off.next(UnreachableError("")) for _ in range(9)] == [
+        *(0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0)
+    ]
+    busy, endless = BusyError(""), BusyError("")
+    busy.retry_after, endless.retry_after = 7.0, 90_000.0
+    assert back_off.next(busy) == 7.5
+    assert back_off.next(endless) == 300.5
+    back_off.reset()
+    assert back_off.next(UnreachableError("")) == 0.5
+
+
+def test_an_outage_takes_no_memory(tmp_path: Path, line: Line) -> None:
+    """What is not sent is on the disk only: ten times the rows are no more state."""
+    import tracemalloc
+
+    line.trouble = lambda: UnreachableError("http://dash.invalid does not answer")
+    with experiment_of(tmp_path).run as experiment:
+        track = experiment.track("t")
+        line.tried.wait(10)
+
+        def grow() -> int:
+            for step in range(20_000):
+                track.append({"step": step, "text": "x" * 100})
+            experiment.flush()
+            return tracemalloc.get_traced_memory()[0]
+
+        tracemalloc.start()
+        try:
+            grow()
+            first = grow()
+            assert grow() + grow() - 2 * first < 400_000
+        finally:
+            tracemalloc.stop()
+        line.trouble = None
+    assert line.server.segments == segments_in(tmp_path / "robotics/arm")
+
+
+def test_a_replicator_takes_a_client_of_its_own(tmp_path: Path) -> None:
+    """For those who bring their own way to a server."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        experiment.track("t").append({"x": 1})
+    found = MemoryServer()
+    client: Any = MemoryClient(found, seed=5)
+    settings = experiment.settings
+    replicator = Replicator(tmp_path / "a/b", "a/b", settings, client=client, back_off=BackOff(0.0))
+    replicator.start()
+    assert replicator.finish(20.0).ok
+    assert found.segments == segments_in(tmp_path / "a/b")
