@@ -6,10 +6,10 @@ export VENV
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test pytest lint format types package bench setup clean distclean
+.PHONY: help demo examples test pytest lint format types package bench screenshots setup clean distclean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## set up, record a simulated robot arm, check what was recorded, draw it
 	@tools/setup.sh demo
@@ -41,6 +41,9 @@ package: setup ## build sdist and wheel, install the wheel elsewhere and try it
 
 bench: setup ## speed and memory, beside the floors; ARGS=--quick takes two minutes
 	@$(RUN) benchmarks $(ARGS)
+
+screenshots: setup ## make the pictures of the pages in docs/images
+	@$(RUN) tools/screenshots.py
 
 setup: ## make or update .venv with everything
 	@tools/setup.sh dev

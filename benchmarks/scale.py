@@ -27,7 +27,10 @@ class Scale:
         memory_rows: rows, as fast as they come.
         memory_megabytes: size of one saved file.
         starts: interpreters started for import times.
-        read_rows: rows of a run that is read back.
+        read_rows: rows of a run that is read back, or sent to a server.
+        requests: that each of many clients makes of a server.
+        list_runs: runs in a server's list.
+        asked: how often a server is asked for one thing in a round.
         peer_seconds: how long each peer records in a round.
     """
 
@@ -49,6 +52,9 @@ class Scale:
     memory_megabytes: int
     starts: int
     read_rows: int
+    requests: int
+    list_runs: int
+    asked: int
     peer_seconds: float
 
 
@@ -71,6 +77,9 @@ FULL = Scale(
     memory_megabytes=1024,
     starts=15,
     read_rows=1_000_000,
+    requests=20,
+    list_runs=10_000,
+    asked=20,
     peer_seconds=3.0,
 )
 QUICK = Scale(
@@ -92,6 +101,9 @@ QUICK = Scale(
     memory_megabytes=256,
     starts=7,
     read_rows=100_000,
+    requests=4,
+    list_runs=2_000,
+    asked=10,
     peer_seconds=1.0,
 )
 TINY = Scale(
@@ -113,5 +125,8 @@ TINY = Scale(
     memory_megabytes=1,
     starts=1,
     read_rows=300,
+    requests=1,
+    list_runs=40,
+    asked=2,
     peer_seconds=0.1,
 )

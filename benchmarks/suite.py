@@ -16,6 +16,9 @@ from benchmarks import (
     memory,
     rates,
     reading,
+    server,
+    server_queries,
+    server_sync,
     simulations,
     starting,
     vector,
@@ -53,6 +56,12 @@ SUITE: dict[str, Measurement] = {
     "lightning": lightning.fits,
     "mujoco-hook": simulations.hook_calls,
     "mujoco-loop": simulations.hook_loop,
+    "server-rows": server.appended_rows,
+    "server-clients": server.many_clients,
+    "server-sync-rows": server_sync.replicated_rows,
+    "server-sync-frames": server_sync.replicated_frames,
+    "server-list": server_queries.run_list,
+    "server-chart": server_queries.chart,
 }
 
 
