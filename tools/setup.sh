@@ -62,6 +62,9 @@ system_packages() {
     if [[ $what == dev ]] && ! command -v nginx >/dev/null && [[ ! -x /usr/sbin/nginx ]]; then
         missing+=(nginx-light)
     fi
+    for package in openssl curl sqlite3; do
+        [[ $what == demo ]] || command -v "$package" >/dev/null || missing+=("$package")
+    done
     ((${#missing[@]})) || return 0
     if [[ $(id -u) != 0 ]]; then
         settled && return 0 # said before

@@ -23,6 +23,9 @@ from ml_dash.server.settings import ServerSettings
 GRACE = 20
 """Seconds that requests which are under way get when the server is told to end."""
 
+IDLE = 75
+"""Seconds that a connection without requests is kept: clients send something every few."""
+
 Say = Callable[[str], None]
 
 
@@ -83,6 +86,7 @@ def serve(settings: ServerSettings, say: Say) -> None:
         server_header=False,
         http=PatientProtocol,
         ws="none",
+        timeout_keep_alive=IDLE,
         access_log=False,  # the gate writes a line for each request
         timeout_graceful_shutdown=GRACE,
         log_config=_logging(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,17 @@ def colour(page: Page, canvas: str) -> list[int]:
     return list(page.run(script, canvas) or [])
 
 
+def is_shown(page: Page, canvas: str, wanted: list[int]) -> bool:
+    """Whether a canvas has a colour."""
+    return colour(page, canvas) == wanted
+
+
 def wait_step(page: Page, step: int, names: tuple[str, ...] = ("one",)) -> None:
     """Wait until all frames and all values are those of a step, and compare them with the data."""
     for number, name in enumerate(names):
         for camera, (_, every) in CAMERAS.items():
             wanted = [int(value) for value in frame(camera, step - step % every, number)[0, 0]]
-            page.wait(lambda c=camera, n=name, w=wanted: colour(page, picture(c, n)) == w)
+            page.wait(partial(is_shown, page, picture(camera, name), wanted))
     page.wait('document.querySelector(".values").dataset.at === `step ${arguments[0]}`', step)
     shown = page.text('.values [data-stream="tracks/arm/joints"]')
     assert f"[{step}, {f'−{step}' if step else '0'}]" in shown

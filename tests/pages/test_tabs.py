@@ -83,6 +83,7 @@ def test_messages_come_in_pages_as_one_scrolls(page: Page, shown: Shown) -> None
     page.wait(
         """(() => {
           const list = document.querySelector('.messages');
+          list.scrollTop = 1;
           list.scrollTop = 0;
           return document.querySelectorAll('.message').length === 450;
         })()"""

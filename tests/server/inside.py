@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from ml_dash import wire
+from ml_dash.server.accounts.passwords import hash_password
 from ml_dash.server.accounts.secrets import issue
 from ml_dash.server.accounts.users import create_user
 from ml_dash.server.app import create_app
 from ml_dash.server.settings import ServerSettings
-from ml_dash.server.tables import Table
+from ml_dash.server.tables import Table, User
 
 PASSWORD = "correct horse battery"
+
+
+@cache
+def hashed() -> str:
+    """The hash of `PASSWORD`, made once: a good hash takes its time."""
+    return hash_password(PASSWORD)
+
+
+def make_user(session: Session, name: str, now: float, admin: bool = False) -> User:
+    """A user whose password is `PASSWORD`."""
+    user = create_user(session, name, None, admin, now=now)
+    user.password = hashed()
+    session.flush()
+    return user
 
 
 class Inside:
@@ -32,7 +49,7 @@ class Inside:
 
     def user(self, name: str, scopes: tuple[str, ...] = ("read", "write", "admin")) -> TestClient:
         """A new user's client."""
-        user = self.data.transaction(lambda s: create_user(s, name, PASSWORD, now=self.now))
+        user = self.data.transaction(lambda s: make_user(s, name, self.now))
         return self.client(user.id, scopes)
 
     def client(self, user_id: str, scopes: tuple[str, ...]) -> TestClient:

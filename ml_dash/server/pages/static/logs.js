@@ -148,6 +148,7 @@ class Logs {
     );
     this.list.scrollTop = this.list.scrollHeight;
     this.#tell();
+    this.#scrolled(); // few lines leave nothing to scroll
   }
 
   #tell() {

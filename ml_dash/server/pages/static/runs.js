@@ -27,7 +27,7 @@ class RunsPage {
     /** @type {string[]} */
     this.shown = memory.load("columns", STANDARD);
     this.whole = new AbortController();
-    this.#draw();
+    this.table = this.#draw();
     place.on(() => this.reload(), this.whole.signal);
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
     document.addEventListener("keydown", (event) => {
@@ -61,7 +61,7 @@ class RunsPage {
       h("div", { class: "bar" }, this.search, this.said, this.actions, this.grouping, h("span", { class: "menu" }, chooser, this.choices)),
       this.place,
     );
-    this.table = new Table(this.place, {
+    const table = new Table(this.place, {
       id: (run) => run.id,
       href: (run) => `view?run=${encodeURIComponent(run.id)}`,
       onSort: (sort) => place.set({ sort }),
@@ -75,6 +75,7 @@ class RunsPage {
       root: this.place,
       rootMargin: "400px",
     }).observe(this.more);
+    return table;
   }
 
   #sort() {
