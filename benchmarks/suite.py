@@ -14,6 +14,7 @@ from benchmarks import (
     lightning,
     loops,
     memory,
+    pages,
     rates,
     reading,
     server,
@@ -62,6 +63,9 @@ SUITE: dict[str, Measurement] = {
     "server-sync-frames": server_sync.replicated_frames,
     "server-list": server_queries.run_list,
     "server-chart": server_queries.chart,
+    "pages-slider": pages.slider,
+    "pages-curve": pages.first_curve,
+    "pages-table": pages.table,
 }
 
 
