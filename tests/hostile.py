@@ -12,8 +12,19 @@ from typing import Any, Self
 PAGE = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
 PROBLEM = {"Content-Type": "application/problem+json"}
 STATUSES = (401, 403, 404, 429, 500, 503)
-WAYS = ("refused", "silent", "tls", "closed", "half", "html", "portal", *map(str, STATUSES))
-"""`silent` accepts and never answers; `half` promises more than it sends; `html` is a proxy's 502,
+WAYS = (
+    "refused",
+    "silent",
+    "tls",
+    "closed",
+    "half",
+    "endless",
+    "html",
+    "portal",
+    *map(str, STATUSES),
+)
+"""`silent` accepts and never answers; `half` promises more than it sends; `endless`
+sends blanks for ever; `html` is a proxy's 502,
 `portal` a page with 200; numbers are statuses."""
 
 
@@ -90,6 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif way == "half":
             self._answer(200, {"Content-Type": "application/json"}, b'{"run": {"id"', promised=4096)
             self.close_connection = True
+        elif way == "endless":
+            self._answer(200, {"Content-Type": "application/json"}, b" " * (1 << 20), 1 << 50)
+            while not hostile.over.is_set():
+                self.wfile.write(b" " * (1 << 20))
         elif way in ("html", "portal"):
             self._answer(502 if way == "html" else 200, {"Content-Type": "text/html"}, PAGE)
         else:

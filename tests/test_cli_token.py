@@ -72,7 +72,7 @@ def test_a_token_for_ci_is_made_used_listed_and_revoked(
     monkeypatch.setenv("ML_DASH_TOKEN", text)
     gone = logged_in("whoami")
     assert gone.code == 2
-    assert "does not take the token any more" in gone.err
+    assert "does not take the token" in gone.err
     assert text not in gone.err
 
 

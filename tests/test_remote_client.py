@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[type[RemoteError], str]] = {
     "tls": (UnreachableError, "tls"),
     "closed": (UnreachableError, "closed"),
     "half": (UnreachableError, "closed"),
+    "endless": (UnreachableError, "garbled"),
     "html": (UnreachableError, "html"),
     "portal": (UnreachableError, "html"),
     "401": (UnauthorizedError, "unauthorized"),

@@ -125,17 +125,26 @@ def spoil_file(folder: Path, found: MemoryServer) -> None:
     found.blobs.clear()
 
 
-def spoil_chunk(folder: Path, found: MemoryServer) -> None:
-    """A chunk on the server whose checksum is another."""
-    chunks = found._chunks
-    found._chunks = lambda path: [{**c, "sha256": "0" * 64} for c in chunks(path)]  # type: ignore[method-assign]  # a damaged server
+def spoil_store(folder: Path, found: MemoryServer) -> None:
+    """A store that has lost what the server's database still tells of."""
+    give = found.give
+    found.give = lambda what, params: give(what, params)[:-1]  # type: ignore[method-assign]  # a damaged server
 
 
-@pytest.mark.parametrize("spoil", [spoil_row, spoil_byte, spoil_file, spoil_chunk])
+def spoil_stored_file(folder: Path, found: MemoryServer) -> None:
+    """The same, of files alone."""
+    give = found.give
+    lost = {"sha256": "0" * 64}
+    found.give = lambda what, params: give(what, lost if "batch" in what else params)  # type: ignore[method-assign]  # a damaged server
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_row, spoil_byte, spoil_file, spoil_store, spoil_stored_file]
+)
 def test_clean_keeps_what_the_server_has_otherwise(
     tmp_path: Path, found: MemoryServer, spoil: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One row, byte, file or checksum is enough."""
+    """One row, byte or file is enough, also one that it only believes to have."""
     folder = record(tmp_path)
     assert main(["sync", "robotics/arm"]) == 0
     spoil(folder, found)
@@ -143,6 +152,22 @@ def test_clean_keeps_what_the_server_has_otherwise(
     assert main(["clean", "--synced", "--yes", "robotics/arm"]) == 1
     assert (segments_in(folder), files_in(folder)) == before
     assert "robotics/arm stays: " in capsys.readouterr().err
+
+
+def test_clean_keeps_a_run_that_goes_on_after_it_was_checked(
+    tmp_path: Path, found: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that were written while it asked its user are not on the server."""
+    folder = record(tmp_path)
+    assert main(["sync", "robotics/arm"]) == 0
+
+    def agreed(question: str) -> bool:
+        record(tmp_path)
+        return True
+
+    monkeypatch.setattr("ml_dash.cli.clean.agreed", agreed)
+    main(["clean", "--synced", "robotics/arm"])
+    assert len(segments_in(folder)) > 0
 
 
 def test_clean_keeps_a_run_that_is_written(

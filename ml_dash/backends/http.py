@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from ml_dash.backends.http_ahead import FilesAhead
 from ml_dash.remote.client import RemoteClient
 from ml_dash.remote.errors import NotFoundError, RejectedError
 from ml_dash.remote.failures import garbled
+from ml_dash.remote.transport import MOST
 
 BLOCK = 1 << 20
 """Bytes that are fetched at once, aligned: whoever reads on finds them here."""
@@ -156,7 +158,13 @@ class HttpBackend:
             url = f"{self._path}/files/{quote(path.removeprefix(DATA))}"
             params = {"data": "true"}
         try:
-            answer = self.client.request("GET", url, params=params, headers=ranged)
+            answer = self.client.request(
+                "GET",
+                url,
+                params=params,
+                headers=ranged,
+                most=sys.maxsize if size is None else max(size, MOST),
+            )
         except NotFoundError:
             answer = None
         except RejectedError as error:

@@ -25,6 +25,7 @@ class _Clean(NamedTuple):
     prefix: str
     folder: Path
     size: int
+    state: dict[Path, tuple[int, int]]
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -65,24 +66,32 @@ def _run(options: Namespace, screen: Screen) -> int:
     if not options.yes and not agreed(f"remove {count(len(found), 'run')} from this disk?"):
         screen.say("nothing was removed")
         return WRONG
+    freed = 0
     for clean in found:
+        if _is_written(clean.folder) or _state(clean.folder) != clean.state:
+            screen.say(f"{clean.prefix} stays: it was written since it was checked")
+            continue
         remove_run(clean.folder)
-    screen.say(f"freed {total}")
+        freed += clean.size
+    screen.say(f"freed {size(freed)}")
     return DONE
 
 
 def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterator[_Clean | None]:
     """Each run that may be removed, `None` for one that may not, after saying why."""
+    from ml_dash.buffer.recovery import drain_dead
     from ml_dash.cli.sync import runs_of
     from ml_dash.remote import RemoteError
 
     for run in runs_of(options):
+        drain_dead(run.folder)
+        before = _state(run.folder)
         try:
             reasons = _reasons(run.folder, run.prefix, client, screen)
         except (RemoteError, OSError) as error:
             reasons = [str(error)]
         if not reasons:
-            yield _Clean(run.prefix, run.folder, _size(run.folder))
+            yield _Clean(run.prefix, run.folder, _size(run.folder), before)
             continue
         shown = "; ".join(reasons[:_MOST_SHOWN])
         more = f"; and {len(reasons) - _MOST_SHOWN:,} more" if len(reasons) > _MOST_SHOWN else ""
@@ -92,22 +101,22 @@ def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterat
 
 def _reasons(folder: Path, prefix: str, client: RemoteClient, screen: Screen) -> list[str]:
     """Why a run must stay on the disk; empty if it need not."""
-    from ml_dash.backends import LocalBackend
-    from ml_dash.buffer.recovery import drain_dead, rings
-    from ml_dash.reading import RunView
-    from ml_dash.reading.status import RUNNING
     from ml_dash.sync.verify import differences
 
-    drain_dead(folder)
-    if rings(folder) or RunView(LocalBackend(folder), prefix).status == RUNNING:
+    if _is_written(folder):
         return ["it is still written"]
-    before = _state(folder)
-    found = differences(
+    return differences(
         folder, client, prefix, lambda what: screen.progress(f"checking {prefix}: {what}")
     )
-    if not found and _state(folder) != before:
-        return ["it was written while it was checked"]
-    return found
+
+
+def _is_written(folder: Path) -> bool:
+    from ml_dash.backends import LocalBackend
+    from ml_dash.buffer.recovery import rings
+    from ml_dash.reading import RunView
+    from ml_dash.reading.status import RUNNING
+
+    return bool(rings(folder)) or RunView(LocalBackend(folder), "").status == RUNNING
 
 
 def _state(folder: Path) -> dict[Path, tuple[int, int]]:

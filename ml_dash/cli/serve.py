@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml_dash.cli.command import DONE, Command, CommandError
@@ -46,6 +49,17 @@ def _settings(options: Namespace) -> ServerSettings:
         raise CommandError(str(error)) from None
 
 
+@contextmanager
+def _privately() -> Iterator[None]:
+    """Have what is made meanwhile be for this user alone: rows of everybody, hashes of secrets."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@_privately()
 def _serve(options: Namespace, screen: Screen) -> int:
     settings = _settings(options)
     from ml_dash.server.serving import OutdatedError, UnreachableError, serve
@@ -71,6 +85,7 @@ def _server_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--url", metavar="URL", help="how users reach the server")
 
 
+@_privately()
 def _server(options: Namespace, screen: Screen) -> int:
     settings = _settings(options)
     import time

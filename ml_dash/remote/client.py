@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.remote.address import server_url
 from ml_dash.remote.failures import garbled, of_answer
-from ml_dash.remote.transport import Transport
+from ml_dash.remote.transport import MOST, Transport
 from ml_dash.wire import API
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class RemoteClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
+        most: int = MOST,
     ) -> Response:
         """Make a request; its answer went well.
 
@@ -79,11 +80,17 @@ class RemoteClient:
             body: the body as it is; say in `headers` what it is.
             headers: more of them.
             stream: leave the answer's body to be read by the caller.
+            most: bytes that it may have otherwise.
 
         Raises:
             RemoteError: it did not go well; its class says in which way.
         """
-        options: dict[str, Any] = {"params": params, "headers": headers, "stream": stream}
+        options: dict[str, Any] = {
+            "params": params,
+            "headers": headers,
+            "stream": stream,
+            "most": most,
+        }
         if json is not None:
             options["json"] = json
         elif body is not None:

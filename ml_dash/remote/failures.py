@@ -129,7 +129,7 @@ def _of_status(
     if status == 401:
         advice = _LOG_IN.format(url=url)
         if had_token:
-            return UnauthorizedError(f"{url} does not take the token any more: {advice}")
+            return UnauthorizedError(f"{url} does not take the token: {advice}")
         return UnauthorizedError(f"{url} wants to know who asks: {advice}")
     if status == 403:
         return ForbiddenError(f"{url} refuses: {detail or 'you may not do that there'}")

@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ml_dash.remote.failures import of_exception
+from ml_dash.remote.failures import garbled, of_exception
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
+
+
+MOST = 64 << 20
+"""Bytes of an answer, unless the caller expects more: what is no ML-Dash server may never end."""
+
+LONGEST = 600.0
+"""Seconds that an answer may take."""
+
+_PIECE = 1 << 16
 
 
 class Hidden(str):
@@ -53,6 +63,7 @@ class Transport:
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
+        most: int = MOST,
         **options: Any,
     ) -> Response:
         """Make a request and give its answer, whatever its status. Follows no redirect.
@@ -62,11 +73,12 @@ class Transport:
             url: the whole address.
             authorization: the header of that name.
             headers: others.
-            stream: leave the body to be read by the caller.
+            stream: leave the body to be read by the caller, unless it tells of an error.
+            most: bytes that the body may have otherwise.
             options: `params`, `json` or `data`, as `requests` has them.
 
         Raises:
-            UnreachableError: there was no answer, or half of one.
+            UnreachableError: there was no answer, half of one, or one without end.
         """
         import requests
 
@@ -79,16 +91,30 @@ class Transport:
                 auth=_Bearer(authorization),
                 allow_redirects=False,
                 timeout=self._timeout,
-                stream=stream,
+                stream=True,
                 **options,
             )
             response.request.headers.pop("Authorization", None)
+            if not stream or response.status_code >= 400:
+                self._take(response, most)
             return response
         except (requests.RequestException, OSError, ValueError) as error:
             # ValueError: urllib3 and http.client let some of theirs through.
             failure = of_exception(error, self.url)
         # Only here, so that no exception with the request, and its token, hangs on this one.
         raise failure
+
+    def _take(self, response: Response, most: int) -> None:
+        """Read the body, as `requests` itself does where it is not told to leave it."""
+        pieces: list[bytes] = []
+        size, end = 0, time.monotonic() + LONGEST
+        for piece in response.iter_content(_PIECE):
+            size += len(piece)
+            if size > most or time.monotonic() > end:
+                response.close()
+                raise garbled(self.url, "has no end")
+            pieces.append(piece)
+        response._content = b"".join(pieces)
 
     def close(self) -> None:
         """Close the connections of this thread."""

@@ -65,4 +65,6 @@ def ends_replication(error: BaseException, *, connected: bool) -> bool:
 
     if connected:
         return isinstance(error, NotFoundError)  # somebody deleted the run there
+    if isinstance(error, RejectedError) and error.status == 409:
+        return False  # somebody else makes the same just now
     return isinstance(error, (ForbiddenError, RejectedError))

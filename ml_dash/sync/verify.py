@@ -18,6 +18,10 @@ from ml_dash.sync.listing import local_crc, local_segments, segment_url, stored_
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
 
+_TOGETHER = 64
+_BATCH = 15 << 20
+"""How many small contents, and bytes of them, one answer brings."""
+
 
 def differences(
     folder: Path,
@@ -27,8 +31,8 @@ def differences(
 ) -> list[str]:
     """What of a run's folder the server has not, or has otherwise; empty when it has all of it.
 
-    Every segment is held against the server's size, CRC-32 and the SHA-256 of each of its chunks,
-    every file against the SHA-256 that the server keeps it under.
+    Every segment and every file is read back and compared: what a database says is no proof that
+    the store behind it still has the bytes.
 
     Args:
         folder: the run, which nobody writes meanwhile.
@@ -54,24 +58,21 @@ def differences(
             found.append(f"{path}: not on the server")
         elif stored[path] != (size, local_crc(backend, path, size)):
             found.append(f"{path}: other bytes on the server")
-        elif not _chunks_agree(client, run_path, folder, path, size):
-            found.append(f"{path}: the server's chunks have other checksums")
+        elif not _same_bytes(client, run_path, folder, path):
+            found.append(f"{path}: the server does not give these bytes back")
     return found + list(_missing_files(client, run_path, folder, progress))
 
 
-def _chunks_agree(client: RemoteClient, run_path: str, folder: Path, path: str, size: int) -> bool:
-    """Whether the server's chunks of a segment lie end to end and have our bytes."""
-    found = client.json("GET", segment_url(run_path, path), params={"chunks": "true"})
-    chunks = found["chunks"] if isinstance(found, dict) else found
-    position = 0
-    with (folder / path).open("rb") as file:
-        for chunk in chunks:
-            data = file.read(int(chunk["size"]))
-            digest = hashlib.sha256(data, usedforsecurity=False).hexdigest()
-            if chunk["offset"] != position or digest != chunk["sha256"]:
+def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) -> bool:
+    """Whether the server gives a segment back: its database may know more than is left."""
+    with (
+        (folder / path).open("rb") as file,
+        client.request("GET", segment_url(run_path, path), stream=True) as answer,
+    ):
+        for piece in answer.iter_content(CHUNK):
+            if file.read(len(piece)) != piece:
                 return False
-            position += len(data)
-    return position == size
+        return not file.read(1)
 
 
 def _missing_files(
@@ -101,8 +102,54 @@ def _not_stored(
         return
     asked = [{"sha256": sha256, "size": size} for sha256, (_, size) in files.items()]
     answer = client.json("POST", f"{run_path}/blobs/missing", json={"blobs": asked})
-    for sha256 in answer["missing"]:
+    missing = set(answer["missing"])
+    for sha256 in missing:
         yield f"{DATA}/{files[sha256][0]}: not on the server"
+    for sha256 in _not_given(
+        client, run_path, {key: size for key, (_, size) in files.items() if key not in missing}
+    ):
+        yield f"{DATA}/{files[sha256][0]}: the server does not give these bytes back"
+
+
+def _not_given(client: RemoteClient, run_path: str, sizes: dict[str, int]) -> Iterator[str]:
+    """Of contents that the server says it has those that it does not give; small ones together."""
+    group: list[str] = []
+    total = 0
+    for sha256, size in sizes.items():
+        if size > wire.SMALL_BLOB:
+            if not _is_given(client, run_path, sha256):
+                yield sha256
+            continue
+        if len(group) == _TOGETHER or total + size > _BATCH:
+            yield from _not_in_batch(client, run_path, group)
+            group, total = [], 0
+        group.append(sha256)
+        total += size
+    yield from _not_in_batch(client, run_path, group)
+
+
+def _is_given(client: RemoteClient, run_path: str, sha256: str) -> bool:
+    digest = hashlib.sha256(usedforsecurity=False)
+    with client.request("GET", f"{run_path}/blobs/{sha256}", stream=True) as answer:
+        for piece in answer.iter_content(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest() == sha256
+
+
+def _not_in_batch(client: RemoteClient, run_path: str, wanted: list[str]) -> list[str]:
+    if not wanted:
+        return []
+    answer = client.request("GET", f"{run_path}/blobs/batch", params={"sha256": ",".join(wanted)})
+    try:
+        header, parts = wire.unpack(answer.content)
+        given = {
+            str(piece["sha256"])
+            for piece, part in zip(header["pieces"], parts, strict=True)
+            if hashlib.sha256(part, usedforsecurity=False).hexdigest() == piece["sha256"]
+        }
+    except (wire.WireError, LookupError):
+        return wanted
+    return [sha256 for sha256 in wanted if sha256 not in given]
 
 
 def _places(folder: Path) -> Iterator[str]:

@@ -200,10 +200,10 @@ def test_runs_are_tagged_and_deleted_from_the_table(page: Page, edited: Shown) -
     press = "[...document.querySelectorAll('button')].findLast(b => b.textContent === arguments[0])"
     page.run("document.querySelectorAll('tbody tr[data-id] input')[2].click()")
     page.run(f"{press}.click()", "Tags…")
-    page.type("dialog input", "good fast")
+    page.type("dialog input", "good, fast arm")
     page.run(f"{press}.click()", "Save")
     page.wait(lambda: "fast" in row(page, "beta"))
-    assert ml_dash.open_run("lab/beta", edited.root).tags == ["good", "fast"]
+    assert ml_dash.open_run("lab/beta", edited.root).tags == ["good", "fast arm"]
     page.run(f"{press}.click()", "Delete…")
     assert "lab/beta" in page.text("dialog")
     page.run(f"{press}.click()", "Delete")

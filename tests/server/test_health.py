@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from uvicorn.server import ServerState
 
 from ml_dash import wire
+from ml_dash.cli import main
 from ml_dash.server import health, process
 from ml_dash.server.serving import UnreachableError, reach
 from ml_dash.server.settings import ServerSettings
@@ -285,3 +287,17 @@ async def talk(pieces: list[bytes]) -> bytes:
     writer.close()
     server.close()
     return found
+
+
+def test_what_the_server_keeps_is_for_its_user_alone(tmp_path: Path) -> None:
+    """Database, rows and the folder itself, whatever the umask of whoever started it."""
+    folder = tmp_path / "kept"
+    before = os.umask(0o022)
+    try:
+        assert main(["server", "add-user", "anna", "--folder", str(folder)]) == 0
+    finally:
+        after = os.umask(before)
+    assert after == 0o022
+    found = {path: path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*"))}
+    assert len(found) > 1
+    assert not any(found.values())

@@ -141,7 +141,10 @@ def test_what_is_at_a_step_is_the_greatest_up_to_it(
             best = row
     assert at(client, run, room, step=step) == {room: best}
     before = [row for row in rows if row["timestamp"] <= time]
-    assert at(client, run, room, time=time) == {room: before[-1] if before else None}
+    last = before[-1] if before else None
+    assert at(client, run, room, time=time) == {room: last}
+    stepped = any("step" in row for part in segments.values() for row in part)
+    assert at(client, run, room, step=step, time=time) == {room: best if stepped else last}
 
 
 def test_a_look_at_one_step_reads_few_chunks(
@@ -186,7 +189,6 @@ def test_rows_at_a_step_keep_what_is_not_finite(client: Any) -> None:
     "query",
     [
         {"streams": "tracks/a"},
-        {"streams": "tracks/a", "step": 1, "time": 1.0},
         {"step": 1},
         {"streams": "tracks/a", "step": 2**64},
         {"streams": "tracks/a", "time": "nan"},
@@ -194,7 +196,7 @@ def test_rows_at_a_step_keep_what_is_not_finite(client: Any) -> None:
     ],
 )
 def test_a_wrong_look_is_422(client: Any, query: dict[str, Any]) -> None:
-    """Neither or both of step and time, none or too many streams, numbers that are none."""
+    """Neither step nor time, none or too many streams, numbers that are none."""
     run = make_run(client, "demo/wrong")
     assert client.get(f"/api/v1/runs/{run}/at", params=query).status_code == 422
 

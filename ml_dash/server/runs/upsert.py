@@ -18,6 +18,10 @@ from ml_dash.wire import Address, address
 _TRIES = 5
 
 
+class _AgainError(Exception):
+    """What was to be made is there meanwhile: look again."""
+
+
 def find_or_make(
     data: Database, asker: Identity, prefix: str, client_id: str, create: bool, now: float
 ) -> tuple[str, bool]:
@@ -44,9 +48,11 @@ def find_or_make(
             return data.transaction(
                 lambda session: _find_or_make(session, asker, where, client_id, create, now)
             )
-        except IntegrityError:  # another process has just made the same
+        except (IntegrityError, _AgainError):  # another process has just made the same
             if attempt == _TRIES - 1:
-                raise
+                raise Problem(
+                    503, "many make runs here at once; try again", retry_after=1.0
+                ) from None
     raise AssertionError("unreachable")
 
 
@@ -101,8 +107,8 @@ def _namespace(session: Session, asker: Identity, where: Address, create: bool, 
         check_scope(asker, "write")  # as for making it by itself
         try:
             return add_namespace(session, where.namespace, asker.user_id, now).id
-        except ValueError as error:  # taken by another transaction just now
-            raise Problem(409, str(error), retry_after=1.0) from None
+        except ValueError:
+            raise _AgainError from None  # taken by another transaction just now
     if found is None or found[1] is None:
         raise Problem(
             403 if create else 404,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -97,8 +98,13 @@ def read_bytes(
     }
     if partial:
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{segment.size}"
+    pieces = iterate_segment(data, objects, segment.id, begin, end - begin)
+    try:
+        first = next(pieces, b"")  # before anything is said of success
+    except OSError:
+        raise Problem(500, "the store has lost bytes of this segment", code="lost") from None
     return StreamingResponse(
-        iterate_segment(data, objects, segment.id, begin, end - begin),
+        chain([first], pieces),
         206 if partial else 200,
         headers=headers,
         media_type="application/octet-stream",

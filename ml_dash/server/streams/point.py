@@ -51,6 +51,11 @@ def find_by_step(stream: StoredStream, step: int) -> Row | None:
     return next((row for row in reversed(rows) if row.get("step") == best[0]), rows[-1])
 
 
+def has_steps(stream: StoredStream) -> bool:
+    """Whether any row of a stream has a step."""
+    return any(piece.chunk.first_step is not None for piece in stream.pieces())
+
+
 def _end(piece: Piece, step: int) -> int:
     """The greatest step up to `step` that a chunk may have; least where it begins behind it."""
     first, last = piece.chunk.first_step, piece.chunk.last_step

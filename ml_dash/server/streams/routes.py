@@ -23,7 +23,7 @@ from ml_dash.server.streams.chunks import StoredStream
 from ml_dash.server.streams.index import Index, read_index
 from ml_dash.server.streams.listing import list_streams
 from ml_dash.server.streams.names import list_columns
-from ml_dash.server.streams.point import find_by_step, find_by_time
+from ml_dash.server.streams.point import find_by_step, find_by_time, has_steps
 from ml_dash.server.streams.rows import Wanted, encode, lines, read_rows
 from ml_dash.server.tables import Run
 from ml_dash.wire import API
@@ -220,11 +220,12 @@ def read_at(
     """The entries of several streams at a step or a time, or just before: what a player shows.
 
     `{"streams": {name: row or null}}`, null where a stream has nothing up to there. By step it is
-    the entry of the greatest step that is not greater, and of several of that step the latest. Rows
-    are as in a segment: what is not finite is null, and named under `_nonfinite`.
+    the entry of the greatest step that is not greater, and of several of that step the latest; of
+    streams without steps, where a time is given too, that of the time. Rows are as in a segment:
+    what is not finite is null, and named under `_nonfinite`.
     """
-    if (step is None) == (time is None):
-        raise Problem(422, "give either a step or a time")
+    if step is None and time is None:
+        raise Problem(422, "give a step, a time, or both")
     names = split_names(streams, stream)
     if not 0 < len(names) <= _MOST_STREAMS:
         raise Problem(422, f"give 1 to {_MOST_STREAMS} streams")
@@ -235,7 +236,9 @@ def read_at(
         except Problem:
             found.append((name, None))
             continue
-        row = find_by_step(stored, step) if step is not None else find_by_time(stored, time or 0.0)
+        row = None if step is None else find_by_step(stored, step)
+        if time is not None and (step is None or not has_steps(stored)):
+            row = find_by_time(stored, time)
         found.append((name, row))
     told = b",".join(
         b"%b:%b" % (orjson.dumps(name), b"null" if row is None else encode(row)[:-1])

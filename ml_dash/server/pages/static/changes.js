@@ -7,13 +7,13 @@ import { h, replace } from "./dom.js";
 /** @param {any[]} runs @param {() => void} done */
 export function editTags(runs, done) {
   const common = runs[0].tags.filter((/** @type {string} */ tag) => runs.every((run) => run.tags.includes(tag)));
-  const field = h("input", { type: "text", value: common.join(" "), "aria-label": "Tags, with spaces between" });
+  const field = h("input", { type: "text", value: common.join(", "), "aria-label": "Tags, with commas between" });
   ask(
     runs.length > 1 ? `Tags that these ${runs.length} runs share` : `Tags of ${runs[0].name}`,
     [field],
     "Save",
     async () => {
-      const wanted = field.value.split(/[\s,]+/).filter(Boolean);
+      const wanted = field.value.split(/\s*,\s*/).map((/** @type {string} */ tag) => tag.trim()).filter(Boolean);
       for (const run of runs) {
         const own = run.tags.filter((/** @type {string} */ tag) => !common.includes(tag));
         await api.send("PATCH", `runs/${encodeURIComponent(run.id)}`, { tags: [...new Set([...own, ...wanted])] });

@@ -22,7 +22,7 @@ const KNOWN = {
   tags: { key: "tags", title: "Tags", show: (run) => run.tags.map((/** @type {string} */ tag) => h("span", { class: "tag" }, tag)) },
   host: { key: "host", title: "Host", sort: "host", show: (run) => run.host ?? "" },
   commit: { key: "commit", title: "Commit", show: commit },
-  rows: { key: "rows", title: "Rows", sort: "rows", number: true, show: (run) => count(run.rows) },
+  rows: { key: "rows", title: "Rows", sort: "rows", number: true, show: (run) => (run.rows ? count(run.rows) : "") },
   files: { key: "files", title: "Files", sort: "files", number: true, show: (run) => count(run.files) },
 };
 
@@ -64,7 +64,9 @@ function status(run) {
 
 /** @param {string} text */
 function lastLine(text) {
-  return text.trim().split("\n").at(-1) ?? "";
+  const lines = text.trim().split("\n");
+  const telling = lines.findLast((line) => /^[\w.]+(Error|Exception|Interrupt|Exit|Warning)\b/.test(line));
+  return telling ?? lines.at(-1) ?? "";
 }
 
 /** @param {any} run */

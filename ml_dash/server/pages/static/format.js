@@ -71,6 +71,16 @@ export function ago(seconds, now = Date.now() / 1000) {
   return passed < 86_400 * 14 ? `${Math.round(passed / 86_400)} d ago` : moment(seconds).slice(0, 10);
 }
 
+/** The name of a track or a metric as its user gave it. @param {string} name of the stream */
+export function streamName(name) {
+  const own = name.replace(/^(tracks|metrics)\//, "");
+  try {
+    return decodeURIComponent(own);
+  } catch {
+    return own;
+  }
+}
+
 /** @param {string} text */
 function signed(text) {
   return text.replace("-", "−");

@@ -58,7 +58,7 @@ export class Camera {
   /** Reads which frames there are; again, to learn of those that came since. */
   async load() {
     const base = `runs/${encodeURIComponent(this.run.id)}/frames/${api.encodePath(this.name)}`;
-    const started = this.run.started ?? 0;
+    const started = this.run.origin ?? this.run.started ?? 0;
     for (;;) {
       const page = await api.get(base, { cursor: this.cursor, limit: PAGE }, { signal: this.signal });
       this.steps = this.steps.slice(0, this.begin);

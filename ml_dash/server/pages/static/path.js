@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { last } from "./cursor.js";
 import { h, replace, svg } from "./dom.js";
-import { number } from "./format.js";
+import { number, streamName } from "./format.js";
 import * as place from "./place.js";
 
 const POINTS = 2000;
@@ -61,7 +61,7 @@ export class PathView {
     if (!tracks.length) return;
     const wanted = place.value("path");
     const chosen = tracks.includes(wanted) ? wanted : tracks[0];
-    replace(this.choice, tracks.map((name) => h("option", { value: name, selected: name === chosen }, name.replace(/^tracks\//, ""))));
+    replace(this.choice, tracks.map((name) => h("option", { value: name, selected: name === chosen }, streamName(name))));
     cursor.on(() => this.#mark(), signal);
     live.addEventListener("segments", (event) => this.choice.value in /** @type {any} */ (event).detail.paths && this.#later(), { signal });
     await this.#choose(chosen);
@@ -79,10 +79,17 @@ export class PathView {
     place.set({ path: name === Object.keys(this.found ?? {})[0] ? null : name });
     this.plane.hidden = columns.length < 3;
     const { runs, signal } = this.context;
-    const loaded = await Promise.all(runs.map((run) => this.#load(run, name, columns, signal).catch(() => null)));
+    const loaded = await Promise.all(runs.map((run, number_) => this.#has(run, number_, name, signal).then((has) => (has ? this.#load(run, name, columns, signal) : null)).catch(() => null)));
     if (signal.aborted) return;
     this.paths = loaded.filter((path) => path !== null);
     this.#draw();
+  }
+
+  /** Whether a run has the track. @param {any} run @param {number} number_ @param {string} name @param {AbortSignal} signal */
+  async #has(run, number_, name, signal) {
+    if (!number_) return true;
+    const all = await api.get(`runs/${encodeURIComponent(run.id)}/streams`, {}, { signal });
+    return all.some((/** @type {any} */ stream) => stream.name === name);
   }
 
   /** @param {any} run @param {string} name @param {string[]} columns @param {AbortSignal} signal */

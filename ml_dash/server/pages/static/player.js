@@ -11,6 +11,8 @@ import { loadTimeline } from "./timeline.js";
 import { Transport } from "./transport.js";
 import { Values } from "./values.js";
 
+const DAY = 86_400;
+
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
   style("player.css");
@@ -43,6 +45,7 @@ class Player {
 
   async load() {
     const { runs, cursor, live } = this.context;
+    await Promise.all(runs.map((run) => findOrigin(run, this.signal)));
     const lists = await Promise.all(runs.map((run) => this.#cameras(run)));
     const count = lists.reduce((sum, list) => sum + list.length, 0);
     for (const [index, run] of runs.entries()) {
@@ -122,12 +125,27 @@ class Player {
   }
 }
 
+/**
+ * From when on the times of a run are counted: from its start, or from its first row, where rows have
+ * a clock of their own, such as that of a simulation.
+ *
+ * @param {any} run @param {AbortSignal} signal
+ */
+async function findOrigin(run, signal) {
+  const streams = await api.get(`runs/${encodeURIComponent(run.id)}/streams`, {}, { signal });
+  const firsts = streams.filter((/** @type {any} */ one) => one.times && /^(tracks|files\/index)/.test(one.name)).map((/** @type {any} */ one) => one.times[0]);
+  const first = firsts.length ? Math.min(...firsts) : null;
+  const foreign = first !== null && (run.started === null || Math.abs(first - run.started) > DAY);
+  run.origin = foreign ? first : run.started;
+}
+
 /** One camera on the stage. */
 class View {
   /** @param {Camera} camera @param {import("./view.js").Context} context */
   constructor(camera, context) {
     this.camera = camera;
     this.cursor = context.cursor;
+    this.first = camera.run === context.runs[0];
     this.canvas = h("canvas", { width: 4, height: 3, role: "img", "aria-label": `frame of ${camera.name}` });
     this.over = h("div", { class: "over", hidden: true, role: "status" });
     this.said = h("span", { class: "dim mono" });
@@ -153,7 +171,8 @@ class View {
 
   /** @param {import("./cursor.js").Spot} spot */
   draw(spot) {
-    const place = this.camera.find(spot);
+    // Another run goes by its own clock: of it only the step is known
+    const place = this.camera.find(this.first || spot.step === null ? spot : { ...spot, time: null });
     this.wanted = place;
     if (place < 0) {
       this.#say(this.camera.length ? "no frame yet at this step" : "no frames yet");

@@ -33,5 +33,6 @@ function told(error) {
   if (error.status === 401) return ["You are not logged in.", "Load the page again to log in."];
   if (error.status === 403) return ["You may not do that.", error.message];
   if (error.status === 404) return ["There is no such thing, or not for you.", error.message];
+  if (error.status === 422) return [error.message, "Change what is asked for."];
   return [error.message, `Status ${error.status}.`];
 }

@@ -18,8 +18,8 @@ export async function loadTimeline(run, cameras, signal) {
     .filter((/** @type {any} */ stream) => /^(tracks|metrics)\//.test(stream.name) && stream.rows)
     .sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.name.startsWith("tracks/")) - Number(a.name.startsWith("tracks/")) || b.rows - a.rows)
     .slice(0, STREAMS);
-  const started = run.started ?? 0;
-  /** @type {[number, number][]} */
+  const started = run.origin ?? run.started ?? 0;
+  /** Step, time, and the number of the stream that told it. @type {[number, number, number][]} */
   const entries = [];
   /** @type {number[]} */
   let begins = [];
@@ -28,43 +28,46 @@ export async function loadTimeline(run, cameras, signal) {
       api.get(`${base}/${api.encodePath(stream.name)}/index`, { column: "episode" }, { signal }),
     ),
   );
-  for (const index of indexes) {
+  for (const [number, index] of indexes.entries()) {
     const { step: steps, timestamp: timestamps, episode: episodes } = index.columns;
-    for (let i = 0; i < timestamps.length; i += 1) entries.push([steps[i] ?? NaN, timestamps[i] - started]);
+    for (let i = 0; i < timestamps.length; i += 1) entries.push([steps[i] ?? NaN, timestamps[i] - started, number]);
     if (!begins.length && episodes?.some((/** @type {any} */ one) => one !== null)) begins = turns(episodes).map((i) => timestamps[i] - started);
   }
-  for (const camera of cameras) {
-    for (let i = 0; i < camera.length; i += 1) entries.push([camera.steps[i], camera.times[i]]);
+  for (const [number, camera] of cameras.entries()) {
+    for (let i = 0; i < camera.length; i += 1) entries.push([camera.steps[i], camera.times[i], STREAMS + number]);
   }
   const timeline = merge(entries);
   const episodes = begins.slice(0, EPISODES).map((time) => Math.max(0, timeline.before(time + 1e-9)));
   return { timeline, episodes: [...new Set(episodes)] };
 }
 
-/** Each step once, at the first time it was told; what has no step, at its time. @param {[number, number][]} entries */
+/**
+ * Each step once, at the first time it was told. Only the stream that told it first can tell it again,
+ * much later, after a resume: others may have another clock.
+ *
+ * @param {[number, number, number][]} entries
+ */
 function merge(entries) {
-  entries.sort((a, b) => a[1] - b[1]);
-  /** @type {number[]} */
-  const steps = [];
-  /** @type {number[]} */
-  const times = [];
-  /** Where a step was seen last: it may come again, much later, after a resume. @type {Map<number, number>} */
+  entries.sort((a, b) => Number(a[2] > 0) - Number(b[2] > 0) || a[1] - b[1]);
+  /** @type {[number, number][]} */
+  const kept = [];
+  /** When a step was told last, and by which stream. @type {Map<number, [number, number]>} */
   const seen = new Map();
-  const any = entries.some(([step]) => !Number.isNaN(step));
+  const any = entries.some(([step, , stream]) => !stream && !Number.isNaN(step)) || (!entries.some(([, , stream]) => !stream) && entries.some(([step]) => !Number.isNaN(step)));
   let highest = -Infinity;
-  for (const [step, time] of entries) {
+  for (const [step, time, stream] of entries) {
     if (Number.isNaN(step)) {
       if (any) continue; // the slider goes by step
     } else {
       const before = seen.get(step);
-      if (before !== undefined && (step >= highest - 1 || time - before < 1)) continue;
-      seen.set(step, time);
+      if (before && (before[1] !== stream || step >= highest - 1 || time - before[0] < 1)) continue;
+      seen.set(step, [time, stream]);
       highest = step < highest - 1000 ? step : Math.max(highest, step);
     }
-    steps.push(step);
-    times.push(time);
+    kept.push([step, time]);
   }
-  return new Timeline(Float64Array.from(steps), Float64Array.from(times));
+  kept.sort((a, b) => a[1] - b[1]);
+  return new Timeline(Float64Array.from(kept, ([step]) => step), Float64Array.from(kept, ([, time]) => time));
 }
 
 /** Where a value is another one than before. @param {any[]} values */

@@ -78,6 +78,7 @@ export class Transport {
 
   play() {
     if (this.playing || !this.timeline?.times.length) return;
+    if (this.live) this.follow(false);
     if (this.place >= this.timeline.times.length - 1) this.go(0);
     this.playing = true;
     this.#show();
@@ -138,7 +139,7 @@ export class Transport {
       type: "number",
       class: "step number",
       "aria-label": "Go to step",
-      on: { change: () => this.stepField.value !== "" && this.cursor.set({ step: Number(this.stepField.value) }) },
+      on: { change: () => this.#typed(this.stepField.value) },
     });
     this.said = h("span", { class: "mono dim said" });
     this.ticks = h("div", { class: "marks", "aria-hidden": "true" });
@@ -220,6 +221,15 @@ export class Transport {
   #stop() {
     this.pause();
     if (this.live) this.follow(false);
+  }
+
+  /** Goes to a step; beyond the ends, to the end. @param {string} text */
+  #typed(text) {
+    const step = Number(text);
+    if (text === "" || !Number.isFinite(step) || !this.timeline) return;
+    this.#stop();
+    this.go(this.timeline.at(step));
+    this.stepField.value = String(this.cursor.get().step ?? "");
   }
 
   /** @param {number} entries */

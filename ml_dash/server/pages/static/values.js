@@ -3,14 +3,14 @@
 
 import * as api from "./api.js";
 import { h, replace } from "./dom.js";
-import { short } from "./format.js";
-import { failure } from "./states.js";
+import { short, streamName } from "./format.js";
+import { empty, failure } from "./states.js";
 
 const PAUSE = 60;
 const KEPT = 200;
 /** Streams that are asked for at once. */
 const MOST = 50;
-const HIDDEN = new Set(["step", "timestamp", "_sequence"]);
+const HIDDEN = new Set(["step", "timestamp", "_sequence", "_nonfinite"]);
 const LONGEST = 40;
 
 export class Values {
@@ -61,7 +61,10 @@ export class Values {
     try {
       const answers = await Promise.all(this.context.runs.map((run) => this.#ask(run, key)));
       if (this.context.signal.aborted) return;
-      replace(this.element, answers.map((answer, i) => this.#draw(this.context.runs[i], answer)));
+      const names = [...new Set(answers.flatMap((answer) => Object.keys(answer.streams)))];
+      const blocks = names.flatMap((name) => answers.map((answer, i) => this.#draw(this.context.runs[i], name, answer.streams[name])));
+      const shown = blocks.filter((block) => block !== null);
+      replace(this.element, shown.length ? shown : empty("No stream has a row here."));
       this.element.dataset.at = key;
     } catch (error) {
       if (!this.context.signal.aborted) replace(this.element, failure(error));
@@ -73,7 +76,8 @@ export class Values {
     const name = `${run.id} ${key}`;
     if (!this.known.has(name)) {
       const { step, time } = this.context.cursor.get();
-      const where = step === null ? { time: (time ?? 0) + (run.started ?? 0) } : { step };
+      const at = time === null ? null : time + (run.origin ?? run.started ?? 0);
+      const where = step === null ? { time: at } : { step, time: at };
       const stream = await this.#streams(run);
       if (!stream.length) return { streams: {} };
       const answer = await api.get(`runs/${encodeURIComponent(run.id)}/at`, { ...where, stream }, { signal: this.context.signal });
@@ -93,12 +97,11 @@ export class Values {
     return this.streams.get(run.id) ?? [];
   }
 
-  /** @param {any} run @param {any} answer */
-  #draw(run, answer) {
-    const { step } = this.context.cursor.get();
-    const many = this.context.runs.length > 1;
-    return Object.entries(answer.streams ?? answer).map(([name, row]) => {
+  /** @param {any} run @param {string} name @param {any} row */
+  #draw(run, name, row) {
       if (!row) return null;
+      const { step } = this.context.cursor.get();
+      const many = this.context.runs.length > 1;
       const late = row.step !== undefined && row.step !== null && row.step !== step ? ` at step ${row.step}` : "";
       return h(
         "div",
@@ -107,23 +110,33 @@ export class Values {
           "h3",
           {},
           many ? h("span", { class: "swatch", style: { background: run.colour } }) : null,
-          name.replace(/^(tracks|metrics)\//, ""),
+          streamName(name),
           h("span", { class: "dim" }, late),
         ),
         h("dl", {}, leaves(row).map(([field, value]) => [h("dt", { title: field }, field), h("dd", {}, value)])),
       );
-    });
   }
 }
 
 /** The fields of a row, those of nested ones by their path. @param {any} row @param {string} [above] @returns {[string, string][]} */
 function leaves(row, above = "") {
+  if (!above) restore(row);
   return Object.entries(row).flatMap(([name, value]) => {
     if (!above && HIDDEN.has(name)) return [];
     const path = above ? `${above}.${name}` : name;
     if (value && typeof value === "object" && !Array.isArray(value)) return leaves(value, path);
     return [[path, Array.isArray(value) ? list(value) : short(value)]];
   });
+}
+
+/** Puts NaN and infinities, which JSON has no words for, where the row says they were. @param {any} row */
+function restore(row) {
+  for (const [pointer, word] of Object.entries(row._nonfinite ?? {})) {
+    const parts = pointer.split("/").slice(1).map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+    const last = parts.pop() ?? "";
+    const place = parts.reduce((inner, part) => inner?.[part], row);
+    if (place && typeof place === "object") place[last] = Number(word);
+  }
 }
 
 /** @param {any[]} values */

@@ -70,7 +70,7 @@ async function main() {
   let tab = new AbortController();
   let shown = "";
   const show = async () => {
-    const wanted = place.value("tab") in TABS ? place.value("tab") : "overview";
+    const wanted = Object.hasOwn(TABS, place.value("tab")) ? place.value("tab") : "overview";
     replace(tabs, Object.entries(TABS).map(([name, title]) => link(name, title, name === wanted)));
     if (wanted === shown) return;
     shown = wanted;
