@@ -22,8 +22,9 @@ examples: setup ## run every example
 
 test: lint types package pytest ## set up and run everything that CI runs
 
+# Many tests wait for a server or a browser: one worker more than there are cores.
 pytest: setup ## the tests alone; ARGS="tests/test_rows.py -x" picks some
-	@$(RUN) -m pytest -n auto $(ARGS)
+	@$(RUN) -m pytest --dist worksteal -n $$($(RUN) -c 'import os; print((os.cpu_count() or 1) + 1)') $(ARGS)
 
 lint: setup ## ruff: rules and formatting
 	@$(RUN) -m ruff check .

@@ -75,7 +75,7 @@ def serve(settings: ServerSettings, say: Say) -> None:
         raise UnreachableError(f"the store {settings.store} cannot be used: {why}") from None
     url = settings.url or f"http://{settings.host}:{settings.port}"
     link = ensure_admin(app.state.database, time.time())
-    say(f"ML-Dash serves {url}; its data is in {settings.folder}")
+    say(f"ML-Dash serves {url}; {_kept_in(settings, app.state.database)}")
     if link is not None:
         say(f"its administrator sets a password here, once, within a day: {url}{link}")
     config = uvicorn.Config(
@@ -118,6 +118,13 @@ def reach(settings: ServerSettings) -> None:
         raise UnreachableError(f"the database {where} cannot be used: {error.orig}") from None
     finally:
         data.close()
+
+
+def _kept_in(settings: ServerSettings, data: Database) -> str:
+    """Where its data is, without a password."""
+    if data.is_sqlite and settings.store.startswith("file:"):
+        return f"its data is in {settings.folder}"
+    return f"its data is in {data.url.render_as_string()} and {settings.store}"
 
 
 def prepare(settings: ServerSettings) -> None:
