@@ -35,7 +35,9 @@ def write_step(experiment: Experiment, step: int, run: int = 0) -> None:
             )
 
 
-def record(root: Path, prefix: str, steps: int = 200, run: int = 0) -> None:
+def record(
+    root: Path, prefix: str, steps: int = 200, run: int = 0, warnings: tuple[int, ...] = ()
+) -> None:
     """A run that is complete."""
     with Experiment(prefix, dash_root=root, echo=False, tags=["recorded"]).run as experiment:
         experiment.params.set(lr=0.001 * (run + 1), model={"layers": 3}, same=1)
@@ -44,5 +46,7 @@ def record(root: Path, prefix: str, steps: int = 200, run: int = 0) -> None:
         for number in range(450):
             level = "error" if number == 400 else "info"
             experiment.log(f"message {number}", level=level, step=number % steps)
+        for step in warnings:
+            experiment.log("slipped", level="warn", step=step)
         experiment.files("results").save_text("# What this is\n", to="notes.md")
         experiment.files("results").save_json({"mean": [1, 2]}, to="summary.json")

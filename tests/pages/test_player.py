@@ -24,7 +24,7 @@ STEPS = 200
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """Two runs with two cameras each, and one without frames."""
     root = tmp_path_factory.mktemp("runs")
-    record(root, "lab/one")
+    record(root, "lab/one", warnings=(130, 31))
     record(root, "lab/two", run=1)
     with Experiment(f"lab/{MARKUP}", dash_root=root, echo=False).run as experiment:
         for step in range(10):
@@ -115,6 +115,68 @@ def test_keys_are_left_to_fields_that_are_typed_in(page: Page, shown: Shown) -> 
     page.type(".transport .step", "77")
     page.press("ENTER")
     wait_step(page, 77)
+
+
+def test_one_can_go_to_a_time(page: Page, shown: Shown) -> None:
+    """The last step that is not later is shown; there is one each tenth of a second."""
+    shown.view(page, "player", "one")
+    wait_step(page, 0)
+    page.type('[aria-label^="Go to time"]', "7.75")
+    page.press("ENTER")
+    wait_step(page, 77)
+
+
+def test_warnings_are_markers_that_one_can_go_to(page: Page, shown: Shown) -> None:
+    """They are marked below the slider, and keys lead from one to the next."""
+    shown.view(page, "player", "one", step=60)
+    wait_step(page, 60)
+    assert len(page.all(".marks .marker")) == 3  # one more is at step 0
+    page.press("}")
+    wait_step(page, 130)
+    page.press("{")
+    wait_step(page, 31)
+
+
+def test_values_that_are_no_numbers_are_told(page: Page, shown: Shown) -> None:
+    """NaN and infinity stand where they were, also inside of lists and objects."""
+    with Experiment("lab/odd", dash_root=shown.root, echo=False).run as experiment:
+        experiment.track("arm").append(
+            {"q": [1.0, float("nan")], "a": {"b": float("-inf")}, "x": float("nan")}, step=1
+        )
+    page.wait(lambda: any(run["name"] == "odd" for run in shown.get("runs")["runs"]))
+    shown.view(page, "player", "odd", step=1)
+    text = page.wait_text(".values", "NaN")
+    assert "[1, NaN]" in text
+    assert "−∞" in text
+    assert "_nonfinite" not in text
+
+
+def test_a_clock_of_the_rows_own_is_counted_from_its_beginning(page: Page, shown: Shown) -> None:
+    """Simulated time far from the machine's: End is the last step, and times are small."""
+    with Experiment("lab/simulated", dash_root=shown.root, echo=False).run as experiment:
+        for step in range(50):
+            experiment.track("arm").append({"x": step}, step=step, timestamp=1e6 + step)
+            experiment.metrics("train").log(step=step, loss=1.0)
+    page.wait(lambda: any(run["name"] == "simulated" for run in shown.get("runs")["runs"]))
+    shown.view(page, "player", "simulated", step=3)
+    page.wait_text(".transport .said", "4 of 50")
+    page.press("END")
+    page.wait("document.querySelector('.transport .step').value === '49'")
+    assert page.evaluate("document.querySelector('[aria-label^=\"Go to time\"]').value") == "49.00"
+
+
+def test_rows_without_steps_are_shown_by_their_time(page: Page, shown: Shown) -> None:
+    """A track without steps beside frames with steps has its values at each frame."""
+    with Experiment("lab/stepless", dash_root=shown.root, echo=False).run as experiment:
+        for step in range(20):
+            at = 1_800_000_000.0 + step
+            experiment.track("arm").append({"x": 100 + step}, timestamp=at)
+            experiment.files("front").save_image(
+                frame("front", step), to=f"{step}.png", step=step, timestamp=at
+            )
+    page.wait(lambda: any(run["name"] == "stepless" for run in shown.get("runs")["runs"]))
+    shown.view(page, "player", "stepless", step=7)
+    page.wait_text(".values", "107")
 
 
 def test_it_plays_to_the_end_and_stops(page: Page, shown: Shown) -> None:

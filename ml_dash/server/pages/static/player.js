@@ -12,6 +12,7 @@ import { Transport } from "./transport.js";
 import { Values } from "./values.js";
 
 const DAY = 86_400;
+const MARKERS = 1000;
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
@@ -30,13 +31,15 @@ class Player {
     this.views = [];
     /** @type {number[]} */
     this.episodes = [];
+    /** Places of warnings and errors that were logged. @type {number[]} */
+    this.markers = [];
     this.stage = h("section", { class: "stage", "aria-label": "Frames" });
     this.values = new Values(context);
     this.path = new PathView(context);
     this.curves = h("section", { class: "curves", "aria-label": "Curves" });
     this.transport = new Transport(
       context.cursor,
-      { step: () => 1, place: () => 0, onLive: () => {}, marks: () => this.episodes },
+      { episodes: () => this.episodes, markers: () => this.markers },
       this.signal,
     );
     this.below = h("div", { class: "below" }, this.values.element, this.path.element);
@@ -45,8 +48,8 @@ class Player {
 
   async load() {
     const { runs, cursor, live } = this.context;
-    await Promise.all(runs.map((run) => findOrigin(run, this.signal)));
     const lists = await Promise.all(runs.map((run) => this.#cameras(run)));
+    await Promise.all(runs.map((run, i) => findOrigin(run, lists[i], this.signal)));
     const count = lists.reduce((sum, list) => sum + list.length, 0);
     for (const [index, run] of runs.entries()) {
       for (const about of lists[index]) {
@@ -83,6 +86,7 @@ class Player {
     const { timeline, episodes } = await loadTimeline(run, own, this.signal);
     this.episodes = episodes;
     this.context.cursor.follow(timeline);
+    this.markers = await findMarkers(run, timeline, this.signal);
     this.transport.grown();
   }
 
@@ -129,14 +133,29 @@ class Player {
  * From when on the times of a run are counted: from its start, or from its first row, where rows have
  * a clock of their own, such as that of a simulation.
  *
- * @param {any} run @param {AbortSignal} signal
+ * @param {any} run @param {any[]} cameras @param {AbortSignal} signal
  */
-async function findOrigin(run, signal) {
+async function findOrigin(run, cameras, signal) {
   const streams = await api.get(`runs/${encodeURIComponent(run.id)}/streams`, {}, { signal });
-  const firsts = streams.filter((/** @type {any} */ one) => one.times && /^(tracks|files\/index)/.test(one.name)).map((/** @type {any} */ one) => one.times[0]);
+  const tracks = streams.filter((/** @type {any} */ one) => one.name.startsWith("tracks/"));
+  const firsts = [...tracks, ...cameras].filter((one) => one.times).map((one) => one.times[0]);
   const first = firsts.length ? Math.min(...firsts) : null;
   const foreign = first !== null && (run.started === null || Math.abs(first - run.started) > DAY);
   run.origin = foreign ? first : run.started;
+}
+
+/**
+ * The places of warnings and errors: by their step, or by their time.
+ *
+ * @param {any} run @param {import("./cursor.js").Timeline} timeline @param {AbortSignal} signal
+ */
+async function findMarkers(run, timeline, signal) {
+  if (!timeline.times.length) return [];
+  const { rows } = await api.get(`runs/${encodeURIComponent(run.id)}/logs`, { level: "warn", limit: MARKERS }, { signal });
+  const places = rows.map((/** @type {any} */ row) =>
+    typeof row.step === "number" ? timeline.at(row.step) : Math.max(0, timeline.before(row.timestamp - (run.started ?? 0))),
+  );
+  return [...new Set(places)].sort((a, b) => a - b);
 }
 
 /** One camera on the stage. */

@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import { columnsFor, STANDARD, valuesOf } from "./columns.js";
 import { confirmDeletion, editTags } from "./changes.js";
 import { h, isFree, replace } from "./dom.js";
-import { count, short } from "./format.js";
+import { ago, count, short } from "./format.js";
 import * as memory from "./memory.js";
 import * as place from "./place.js";
 import { empty, failure, loading } from "./states.js";
@@ -24,6 +24,7 @@ class RunsPage {
     this.next = null;
     this.total = null;
     this.asked = 0;
+    this.offered = "";
     /** @type {string[]} */
     this.shown = memory.load("columns", STANDARD);
     this.whole = new AbortController();
@@ -53,6 +54,9 @@ class RunsPage {
     this.actions = h("span", { class: "bar" });
     this.choices = h("div", { hidden: true });
     this.grouping = h("select", { "aria-label": "Group by", on: { change: () => place.set({ group: this.grouping.value }) } });
+    const close = () => this.choices.hidden || this.#toggle(chooser);
+    document.addEventListener("keydown", (event) => event.key === "Escape" && close());
+    document.addEventListener("click", (event) => !chooser.parentElement?.contains(/** @type {Node} */ (event.target)) && close());
     const chooser = h("button", { type: "button", "aria-expanded": "false", on: { click: () => this.#toggle(chooser) } }, "Columns");
     this.place = h("div", { class: "pane" });
     this.more = h("div", { class: "bar" });
@@ -67,6 +71,7 @@ class RunsPage {
       onSort: (sort) => place.set({ sort }),
       onChoose: () => this.#drawActions(),
       group: (run) => this.#groupOf(run),
+      tick: (run) => `${ago(run.started)} ${run.status === "RUNNING" ? Math.floor(Date.now() / EVERY) : ""}`,
       label: "Runs",
     });
     this.notice = h("div");
@@ -133,14 +138,13 @@ class RunsPage {
 
   /** @param {any[]} runs @param {string | null} next @param {number | null} total */
   #take(runs, next, total) {
-    const same = JSON.stringify(runs) === JSON.stringify(this.runs);
     this.runs = runs;
     this.next = next;
     const known = total ?? (next ? null : runs.length);
     this.said.textContent = known === null ? "" : `${count(known)} ${known === 1 ? "run" : "runs"}`;
     replace(this.notice, runs.length ? null : this.#nothing());
     this.table.table.hidden = !runs.length;
-    if (!same || !this.table.columns.length) this.#drawTable();
+    this.#drawTable();
   }
 
   #drawTable() {
@@ -203,6 +207,9 @@ class RunsPage {
         }),
         ` ${title}`,
       );
+    const names = JSON.stringify([found, this.shown, place.value("group")]);
+    if (names === this.offered) return;
+    this.offered = names;
     const keys = [...found.params.map((name) => `params.${name}`), ...found.metrics.map((name) => `metrics.${name}`)];
     replace(
       this.choices,

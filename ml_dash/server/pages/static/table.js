@@ -19,6 +19,7 @@ import { h, isFree, replace } from "./dom.js";
  * @property {(sort: string) => void} onSort
  * @property {(chosen: Set<string>) => void} onChoose
  * @property {(row: any) => string | null} [group] the title of the group that a row is in
+ * @property {(row: any) => string} [tick] what of a row changes by itself, such as its age
  * @property {string} label for those who do not see the table
  */
 
@@ -33,6 +34,9 @@ export class Table {
     /** @type {Set<string>} */
     this.chosen = new Set();
     this.sort = "";
+    this.drawn = "";
+    /** Rows as they are drawn: what they show, and their elements. @type {Map<string, [string, HTMLElement]>} */
+    this.held = new Map();
     this.anchor = -1;
     this.head = h("thead");
     this.body = h("tbody", { on: { keydown: (/** @type {KeyboardEvent} */ event) => this.#key(event) } });
@@ -42,16 +46,25 @@ export class Table {
 
   /** Shows these columns. @param {Column[]} columns @param {string} sort */
   setColumns(columns, sort) {
+    const wanted = JSON.stringify([sort, columns.map((column) => column.key)]);
+    if (wanted === this.drawn) return;
+    const focused = [...this.head.querySelectorAll("th")].findIndex((one) => one.contains(document.activeElement));
+    this.drawn = wanted;
     this.columns = columns;
     this.sort = sort;
+    this.held.clear();
     replace(this.head, h("tr", {}, h("th", {}, this.#all()), columns.map((column) => this.#title(column))));
+    if (focused > 0) this.head.querySelectorAll("th")[focused]?.querySelector("button")?.focus();
     this.setRows(this.rows);
   }
 
   /** Shows these rows; those that stay keep their elements, and with them the focus. @param {any[]} rows */
   setRows(rows) {
-    const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.closest("tr")?.dataset.id;
+    const active = document.activeElement;
+    const focused = this.body.contains(active) ? active : null;
     this.rows = rows;
+    const before = this.held;
+    this.held = new Map();
     /** @type {Node[]} */
     const made = [];
     let group = null;
@@ -61,10 +74,20 @@ export class Table {
         group = title;
         made.push(h("tr", { class: "group" }, h("th", { colspan: this.columns.length + 1, scope: "rowgroup" }, title)));
       }
-      made.push(this.#row(row, index));
+      const id = this.options.id(row);
+      const json = JSON.stringify(row) + (this.options.tick?.(row) ?? "");
+      const held = before.get(id);
+      const element = held?.[0] === json ? held[1] : this.#row(row, index);
+      this.held.set(id, [json, element]);
+      made.push(element);
     }
-    this.body.replaceChildren(...made);
-    if (focused) this.#element(focused)?.focus();
+    const same = made.length === this.body.children.length && made.every((one, place) => one === this.body.children[place]);
+    if (!same) this.body.replaceChildren(...made);
+    if (focused && !same) {
+      const id = focused.closest("tr")?.dataset.id ?? "";
+      const again = this.body.contains(focused) ? focused : this.#element(id);
+      /** @type {HTMLElement | undefined} */ (again)?.focus();
+    }
     const there = new Set(rows.map(this.options.id));
     for (const id of [...this.chosen]) if (!there.has(id)) this.chosen.delete(id);
   }
@@ -100,7 +123,7 @@ export class Table {
       type: "checkbox",
       checked: chosen,
       "aria-label": `choose ${id}`,
-      on: { click: (/** @type {MouseEvent} */ event) => this.#choose(index, event.shiftKey, /** @type {any} */ (event.target).checked) },
+      on: { click: (/** @type {MouseEvent} */ event) => this.#choose(this.#place(id), event.shiftKey, /** @type {any} */ (event.target).checked) },
     });
     return h(
       "tr",
@@ -115,6 +138,11 @@ export class Table {
         );
       }),
     );
+  }
+
+  /** Where a row is now. @param {string} id */
+  #place(id) {
+    return this.rows.findIndex((row) => this.options.id(row) === id);
   }
 
   #all() {

@@ -7,6 +7,8 @@ import * as memory from "./memory.js";
 
 const SPEEDS = ["0.25x", "0.5x", "1x", "2x", "4x", "8x", "5 fps", "10 fps", "30 fps", "60 fps"];
 const COARSE = 10;
+/** Marks that can be told from each other below the slider. */
+const MOST = 500;
 
 /** Drawn on a ground of 16 by 16: fonts lack some of these signs. */
 const SIGNS = {
@@ -28,8 +30,8 @@ function sign(name) {
 export class Transport {
   /**
    * @param {import("./cursor.js").Cursor} cursor
-   * @param {{step: () => number, place: () => number, onLive: (on: boolean) => void, marks: () => number[]}} tools
-   *   how many entries an arrow key moves, the places at which episodes begin
+   * @param {{episodes: () => number[], markers: () => number[]}} tools the places at which episodes begin,
+   *   and those of markers
    * @param {AbortSignal} signal
    */
   constructor(cursor, tools, signal) {
@@ -141,6 +143,20 @@ export class Transport {
       "aria-label": "Go to step",
       on: { change: () => this.#typed(this.stepField.value) },
     });
+    this.timeField = h("input", {
+      type: "number",
+      class: "step number",
+      step: "any",
+      "aria-label": "Go to time, in seconds",
+      on: { change: () => this.#typedTime(this.timeField.value) },
+    });
+    this.markerButtons = h(
+      "span",
+      { hidden: true },
+      button("The marker before ({)", "before", () => this.#next(this.tools.markers(), -1)),
+      " markers ",
+      button("The next marker (})", "after", () => this.#next(this.tools.markers(), 1)),
+    );
     this.said = h("span", { class: "mono dim said" });
     this.ticks = h("div", { class: "marks", "aria-hidden": "true" });
     this.speeds = h(
@@ -161,15 +177,17 @@ export class Transport {
         "div",
         { class: "bar" },
         button("To the beginning (Home)", "first", () => this.#by(-Infinity)),
-        button("The episode before ([)", "before", () => this.#episode(-1)),
+        button("The episode before ([)", "before", () => this.#next(this.tools.episodes(), -1)),
         button("Back (left arrow; with shift 10)", "back", () => this.#by(-1)),
         this.playButton,
         button("On (right arrow; with shift 10)", "on", () => this.#by(1)),
-        button("The next episode (])", "after", () => this.#episode(1)),
+        button("The next episode (])", "after", () => this.#next(this.tools.episodes(), 1)),
         button("To the end (End)", "last", () => this.#by(Infinity)),
         this.speeds,
         this.liveButton,
         h("label", {}, "step ", this.stepField),
+        h("label", {}, "time ", this.timeField, " s"),
+        this.markerButtons,
         this.said,
       ),
     );
@@ -179,7 +197,6 @@ export class Transport {
   follow(wanted) {
     this.live = wanted;
     this.liveButton.setAttribute("aria-pressed", String(wanted));
-    this.tools.onLive(wanted);
     if (wanted) {
       this.pause();
       this.go(Infinity);
@@ -192,8 +209,10 @@ export class Transport {
     this.slider.value = String(place);
     const end = this.timeline?.times.length ?? 0;
     this.slider.setAttribute("aria-valuetext", step === null ? `entry ${place + 1} of ${end}` : `step ${step}`);
+    if (document.activeElement !== this.timeField) this.timeField.value = time === null ? "" : time.toFixed(2);
+    this.markerButtons.hidden = !this.tools.markers().length;
     if (document.activeElement !== this.stepField) this.stepField.value = step === null ? "" : String(step);
-    this.said.textContent = `${time === null ? "" : duration(time)}  ${end ? place + 1 : 0} of ${number(end)}`;
+    this.said.textContent = `${time === null || time < 60 ? "" : `${duration(time)}  `}${end ? place + 1 : 0} of ${number(end)}`;
     const wanted = this.playing ? "pause" : "play";
     if (this.playButton.dataset.sign !== wanted) replace(this.playButton, sign(wanted));
     this.playButton.dataset.sign = wanted;
@@ -201,11 +220,10 @@ export class Transport {
 
   #marks() {
     const end = Math.max(1, (this.timeline?.times.length ?? 1) - 1);
-    const marks = this.tools.marks();
-    replace(
-      this.ticks,
-      marks.length > 500 ? null : marks.map((place) => h("i", { style: { left: `${(100 * place) / end}%` } })),
-    );
+    const tick = (/** @type {string} */ kind) => (/** @type {number} */ place) =>
+      h("i", { class: kind, style: { left: `${(100 * place) / end}%` } });
+    const few = (/** @type {number[]} */ places) => (places.length > MOST ? [] : places);
+    replace(this.ticks, few(this.tools.episodes()).map(tick("episode")), few(this.tools.markers()).map(tick("marker")));
   }
 
   /** @param {string} speed */
@@ -232,16 +250,23 @@ export class Transport {
     this.stepField.value = String(this.cursor.get().step ?? "");
   }
 
+  /** Goes to the last entry that is not later. @param {string} text in seconds */
+  #typedTime(text) {
+    const time = Number(text);
+    if (text === "" || !Number.isFinite(time) || !this.timeline) return;
+    this.#stop();
+    this.go(Math.max(0, this.timeline.before(time + 1e-6)));
+  }
+
   /** @param {number} entries */
   #by(entries) {
     this.#stop();
     this.go(entries === -Infinity ? 0 : this.place + entries);
   }
 
-  /** @param {number} direction */
-  #episode(direction) {
+  /** @param {number[]} marks @param {number} direction */
+  #next(marks, direction) {
     this.#stop();
-    const marks = this.tools.marks();
     const here = this.place;
     const next = direction > 0 ? marks.find((mark) => mark > here) : marks.filter((mark) => mark < here).at(-1);
     if (next !== undefined) this.go(next);
@@ -256,8 +281,10 @@ export class Transport {
       ArrowRight: () => this.#by(far),
       Home: () => this.#by(-Infinity),
       End: () => this.#by(Infinity),
-      "[": () => this.#episode(-1),
-      "]": () => this.#episode(1),
+      "[": () => this.#next(this.tools.episodes(), -1),
+      "]": () => this.#next(this.tools.episodes(), 1),
+      "{": () => this.#next(this.tools.markers(), -1),
+      "}": () => this.#next(this.tools.markers(), 1),
       " ": () => (this.playing ? this.pause() : this.play()),
     };
     const act = /** @type {any} */ (own)[event.key];
