@@ -107,10 +107,13 @@ def test_an_unknown_user_costs_as_much_work_as_a_wrong_password(
 
 def test_passwords_are_kept_as_argon2id_hashes(inside: Inside, browser: Browser) -> None:
     """With a salt each: two users with one password have different hashes."""
-    inside.user("berta")
+    for name in ("berta", "carl"):
+        inside.data.transaction(
+            lambda session, name=name: users.create_user(session, name, PASSWORD, now=inside.now)
+        )
     with inside.data.reading() as session:
         stored = session.scalars(select(User.password)).all()
-    assert len(set(stored)) == 2
+    assert len(stored) == len(set(stored)) == 3
     assert all(str(each).startswith("$argon2id$v=19$m=65536") for each in stored)
 
 

@@ -2,7 +2,7 @@
 /** One chart: curves over a common axis, with a cursor, a zoom, and a look into the values. */
 
 import { resolve } from "./colours.js";
-import { h } from "./dom.js";
+import { h, style } from "./dom.js";
 import { paint } from "./draw.js";
 import { listen } from "./pointer.js";
 import { Plane } from "./plane.js";
@@ -10,7 +10,6 @@ import { extent, notPositive, prepare } from "./points.js";
 import { snapshot } from "./save.js";
 import { around, numberTicks } from "./scales.js";
 import { gestures } from "./steer.js";
-import { style } from "./styles.js";
 import { axisTicks } from "./ticks.js";
 import { Tip, under } from "./tip.js";
 import { watch } from "./watch.js";

@@ -2,7 +2,7 @@
 /** The tab of curves: every numeric column of the runs, one chart each, under one cursor and one zoom. */
 
 import * as api from "./api.js";
-import { h, replace } from "./dom.js";
+import { h, replace, style } from "./dom.js";
 import { group, search, telling, united } from "./groups.js";
 import { Legend } from "./legend.js";
 import * as memory from "./memory.js";
@@ -10,7 +10,6 @@ import * as place from "./place.js";
 import { Panel } from "./panel.js";
 import { Loader } from "./series.js";
 import { empty, failure, loading } from "./states.js";
-import { style } from "./styles.js";
 import { toolbar } from "./toolbar.js";
 
 style("curves.css");

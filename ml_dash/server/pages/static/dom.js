@@ -97,10 +97,12 @@ function append(element, children) {
   }
 }
 
-/** Has a style of these pages loaded, once. @param {string} name */
-export function style(name) {
+/** Has a style of these pages loaded, once; done when it is there. @param {string} name @returns {Promise<void>} */
+export async function style(name) {
   const href = new URL(name, import.meta.url).href;
   if ([...document.styleSheets].some((sheet) => sheet.href === href)) return;
   if (document.querySelector(`link[href="${CSS.escape(href)}"]`)) return;
-  document.head.append(h("link", { rel: "stylesheet", href }));
+  await new Promise((done) => {
+    document.head.append(h("link", { rel: "stylesheet", href, on: { load: done, error: done } }));
+  });
 }

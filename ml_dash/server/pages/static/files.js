@@ -15,7 +15,7 @@ const VIDEOS = /\.(mp4|webm)$/i;
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
-  style("files.css");
+  await style("files.css");
   const pages = context.runs.map((run) => new Files(run, context));
   replace(root, h("div", { class: "files-side" }, pages.map((page) => page.element)));
   await Promise.all(pages.map((page) => page.reload()));

@@ -14,7 +14,7 @@ const OWN = new Set(["timestamp", "level", "message", "step"]);
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
-  style("logs.css");
+  await style("logs.css");
   const pages = context.runs.map((run) => new Logs(run, context));
   replace(root, h("div", { class: "logs-side" }, pages.map((page) => page.element)));
   await Promise.all(pages.map((page) => page.reload()));

@@ -7,7 +7,7 @@ import { ago, bytes, count, duration, moment, short } from "./format.js";
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
-  style("overview.css");
+  await style("overview.css");
   const { runs, live, signal } = context;
   const draw = () => replace(root, h("div", { class: "cards" }, runs.map((run) => card(run, signal))));
   live.addEventListener("run", draw, { signal });

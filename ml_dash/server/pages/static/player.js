@@ -16,7 +16,7 @@ const MARKERS = 1000;
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
-  style("player.css");
+  await style("player.css");
   const player = new Player(root, context);
   await player.load();
 }
