@@ -70,7 +70,10 @@ class Machines:
 
     @property
     def bucket(self) -> Bucket:
-        """An S3 server that runs, whose variables are in the environment."""
+        """An S3 server that runs, whose variables are in the environment.
+
+        They stay there: other machines of this process are reached with the same ones.
+        """
         if self._bucket is None:
             self._bucket = Bucket()
             os.environ.update(self._bucket.environment)
@@ -100,8 +103,6 @@ class Machines:
             self._postgres.close()
         if self._bucket is not None:
             self._bucket.close()
-            for name in self._bucket.environment:
-                os.environ.pop(name, None)
 
 
 class Served:
