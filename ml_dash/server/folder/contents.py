@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from ml_dash import ids
 from ml_dash.backends import LocalBackend, SegmentInfo
 from ml_dash.reading.lines import Problems, decode_block
 from ml_dash.reading.source import ROOMS, SUFFIX
+from ml_dash.server.blobs.content import known
 from ml_dash.server.folder.store import key_of
 from ml_dash.server.runs.fold import after_append
-from ml_dash.server.segments.chunks import Draft, draft_chunks
-from ml_dash.server.tables import Blob, Chunk, Run, Segment
-from ml_dash.wire import TAIL
+from ml_dash.server.segments.chunks import draft_chunks
+from ml_dash.server.segments.ends import Stored, extend, new_segment
+from ml_dash.server.tables import Blob, Run, Segment
 
 STEP = 8 << 20
 """Bytes of a segment that one transaction takes in."""
@@ -28,15 +27,12 @@ _TOLD = ("run", "params", "files/index")
 _LAST = 64 << 10
 
 
-@dataclass(slots=True)
-class _Taken:
+class _Taken(NamedTuple):
     """How far one segment has been taken in."""
 
     id: str
-    size: int = 0
-    rows: int = 0
-    crc: int = 0
-    tail: bytes = b""
+    size: int
+    rows: int
 
 
 @dataclass(slots=True)
@@ -89,19 +85,16 @@ class Contents:
         grown = False
         for info in self._segments():
             held = self.taken.get(info.path)
-            if info.size <= (held.size if held else 0):
+            start = held.size if held else 0
+            if info.size <= start:
                 continue
-            held = held or self._begin(session, info.path, now)
-            text = self.backend.read(info.path, held.size, min(budget, info.size - held.size))
-            whole = text[: text.rfind(b"\n") + 1]
-            if not whole and len(text) == budget:  # a line longer than a step
-                text = self.backend.read(info.path, held.size, info.size - held.size)
-                whole = text[: text.rfind(b"\n") + 1]
-            if not whole:
-                continue
-            self._extend(session, info.path, held, draft_chunks(whole, info.path), now)
-            grown = True
-            budget -= len(whole)
+            whole = self._lines(info.path, start, min(start + budget, info.size))
+            if not whole and info.size - start > budget:  # a line longer than a step
+                whole = self._lines(info.path, start, info.size)
+            if whole:
+                self._extend(session, info.path, whole, now)
+                grown = True
+                budget -= len(whole)
             if budget <= 0:
                 break
         if grown:
@@ -116,12 +109,16 @@ class Contents:
         for room in ROOMS:
             yield from (info for info in self.backend.list(room) if info.path.endswith(SUFFIX))
 
+    def _lines(self, path: str, start: int, end: int) -> bytes:
+        """The whole lines of a segment between two of its offsets; the first begins at `start`."""
+        text = self.backend.read(path, start, end - start)
+        return text[: text.rfind(b"\n") + 1]
+
     def _added(self, path: str, size: int) -> list[dict[str, Any]]:
         start = self.told.get(path, 0)
         if size <= start:
             return []
-        text = self.backend.read(path, start, size - start)
-        whole = text[: text.rfind(b"\n") + 1]
+        whole = self._lines(path, start, size)
         self.told[path] = start + len(whole)
         return decode_block(whole, start, path, Problems()).rows if whole else []
 
@@ -130,69 +127,25 @@ class Contents:
             return []
         self.last[path] = size
         start = max(0, size - _LAST)
-        text = self.backend.read(path, start, size - start)
-        text = text[: text.rfind(b"\n") + 1]
+        text = self._lines(path, start, size)
         if start:
             text = text[text.find(b"\n") + 1 :]
         return decode_block(text, start, path, Problems()).rows[-50:] if text else []
 
-    def _begin(self, session: Session, path: str, now: float) -> _Taken:
-        made = _Taken(ids.new_id())
-        session.add(
-            Segment(
-                id=made.id,
-                run_id=self.run_id,
-                path=path,
-                stream=path.rpartition("/")[0],
-                size=0,
-                crc=0,
-                tail=b"",
-                rows=0,
-                updated=now,
-            )
-        )
-        session.flush()
-        self.taken[path] = made
-        return made
-
-    def _extend(
-        self, session: Session, path: str, held: _Taken, chunks: list[Draft], now: float
-    ) -> None:
-        rows = []
-        for chunk in chunks:
-            size = len(chunk.text)
-            steps, times = chunk.steps or (None, None), chunk.times or (None, None)
-            rows.append(
-                {
-                    "segment_id": held.id,
-                    "offset": held.size,
-                    "size": size,
-                    "first_row": held.rows,
-                    "rows": chunk.count,
-                    "first_step": steps[0],
-                    "last_step": steps[1],
-                    "first_time": times[0],
-                    "last_time": times[1],
-                    "ordered": chunk.ordered,
-                    "sha256": chunk.sha256,
-                    "object_key": key_of(self.run_id, path),
-                    "object_offset": held.size,
-                    "object_size": size,
-                }
-            )
-            held.size += size
-            held.rows += chunk.count
-            held.crc = zlib.crc32(chunk.text, held.crc)
-            held.tail = (held.tail + chunk.text[-TAIL:])[-TAIL:]
-        session.execute(insert(Chunk), rows)
-        segment = session.get_one(Segment, held.id)
-        segment.size, segment.rows, segment.updated = held.size, held.rows, now
-        segment.crc, segment.tail = held.crc, held.tail
-        for kind in ("step", "time"):
-            known = [getattr(segment, f"first_{kind}"), *(row[f"first_{kind}"] for row in rows)]
-            ends = [getattr(segment, f"last_{kind}"), *(row[f"last_{kind}"] for row in rows)]
-            setattr(segment, f"first_{kind}", min(_there(known), default=None))
-            setattr(segment, f"last_{kind}", max(_there(ends), default=None))
+    def _extend(self, session: Session, path: str, text: bytes, now: float) -> None:
+        """Take in lines: their bytes stay where they are."""
+        held = self.taken.get(path)
+        if held is not None:
+            segment = session.get_one(Segment, held.id)
+        else:
+            segment = new_segment(session, self.run_id, path)
+            session.flush()
+        place, stored = segment.size, []
+        for chunk in draft_chunks(text, path):
+            stored.append(Stored(chunk, key_of(self.run_id, path), place, len(chunk.text)))
+            place += len(chunk.text)
+        extend(session, segment, stored, now)
+        self.taken[path] = _Taken(segment.id, segment.size, segment.rows)
 
     def _offer_blobs(self, session: Session, rows: list[dict[str, Any]]) -> None:
         """Have the contents of files be found by their hashes."""
@@ -201,15 +154,7 @@ class Contents:
             place, sha256, size = row.get("data"), row.get("sha256"), row.get("size")
             if isinstance(place, str) and isinstance(sha256, str) and type(size) is int:
                 wanted[sha256] = (place, size)
-        known: set[str] = set()
-        names = list(wanted)
-        for first in range(0, len(names), 500):
-            part = names[first : first + 500]
-            known |= set(
-                session.scalars(
-                    select(Blob.sha256).where(Blob.run_id == self.run_id, Blob.sha256.in_(part))
-                )
-            )
+        there = known(session, self.run_id, wanted)
         made = [
             {
                 "run_id": self.run_id,
@@ -221,11 +166,7 @@ class Contents:
                 "created": 0.0,
             }
             for sha256, (place, size) in wanted.items()
-            if sha256 not in known and len(sha256) == 64
+            if sha256 not in there and len(sha256) == 64
         ]
         if made:
             session.execute(insert(Blob), made)
-
-
-def _there(values: list[Any]) -> list[Any]:
-    return [value for value in values if value is not None]

@@ -100,8 +100,7 @@ class Watch:
     def scan(self) -> None:
         """Find runs that are new and those that are gone; bring the rows of all to the present."""
         found = [path.absolute() for path in run_folders(self.root)]
-        gone = [folder for folder in self._runs if folder not in set(found)]
-        if gone:
+        if gone := self._runs.keys() - set(found):
             self.forget([self._runs[folder].run_id for folder in gone])
         for first in range(0, len(found), _AT_ONCE):
             if self._end.is_set():

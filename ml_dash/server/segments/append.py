@@ -7,7 +7,6 @@ request that is repeated because its answer was lost is told the same, so nothin
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +20,11 @@ from ml_dash.rows import MAX_LINE
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
 from ml_dash.server.runs.fold import after_append
-from ml_dash.server.segments.chunks import Draft, draft_chunks
+from ml_dash.server.segments.chunks import draft_chunks, pack_chunk
+from ml_dash.server.segments.ends import Stored, extend, new_segment
 from ml_dash.server.store import ObjectStore
-from ml_dash.server.tables import Chunk, Run, Segment
-from ml_dash.wire import TAIL, WireError, check_segment, tail_crc
+from ml_dash.server.tables import Run, Segment
+from ml_dash.wire import WireError, check_segment, tail_crc
 
 _TRIES = 5
 
@@ -43,7 +43,7 @@ class _Piece:
     offset: int
     tail: int
     text: bytes
-    chunks: list[Draft] = field(default_factory=list)
+    stored: list[Stored] = field(default_factory=list)
 
     @property
     def stream(self) -> str:
@@ -102,13 +102,11 @@ def _take(
     answers: list[Answer],
     now: float,
 ) -> None:
-    for piece in fitting:
-        piece.chunks = draft_chunks(piece.text, piece.path)
     key = f"runs/{run_id}/rows/{ids.new_id()}"
-    objects.put(key, b"".join(chunk.packed for piece in fitting for chunk in piece.chunks))
+    objects.put(key, _pack(key, fitting))
 
     def work(session: Session) -> bool:
-        return _commit(session, run_id, key, fitting, answers, now)
+        return _commit(session, run_id, fitting, answers, now)
 
     used = False
     try:
@@ -129,10 +127,21 @@ def _take(
             objects.delete([key])
 
 
+def _pack(key: str, fitting: list[_Piece]) -> bytes:
+    """Draft the chunks of all pieces, as one object."""
+    packed: list[bytes] = []
+    place = 0
+    for piece in fitting:
+        for chunk in draft_chunks(piece.text, piece.path):
+            packed.append(pack_chunk(chunk.text))
+            piece.stored.append(Stored(chunk, key, place, len(packed[-1])))
+            place += len(packed[-1])
+    return b"".join(packed)
+
+
 def _commit(
     session: Session,
     run_id: str,
-    key: str,
     fitting: list[_Piece],
     answers: list[Answer],
     now: float,
@@ -146,24 +155,23 @@ def _commit(
     taken = {piece.number for piece in _judge(ends, fitting, answers)}
     for piece in fitting:
         if piece.number in taken and piece.path not in segments:
-            segments[piece.path] = _new_segment(session, run_id, piece)
+            segments[piece.path] = new_segment(session, run_id, piece.path)
     session.flush()  # new segments, before the chunks that refer to them
-    place = rows = size = 0
+    rows = size = 0
     fresh: dict[str, list[dict[str, Any]]] = {}
     for piece in fitting:
-        packed = sum(len(chunk.packed) for chunk in piece.chunks)
-        if piece.number in taken:
-            _extend(session, segments[piece.path], piece, key, place, now)
-            rows += sum(chunk.count for chunk in piece.chunks)
-            size += len(piece.text)
-            for chunk in piece.chunks:
-                fresh.setdefault(piece.stream, []).extend(chunk.rows)
-            answers[piece.number] = {
-                "segment": piece.path,
-                "state": "taken",
-                "end": piece.offset + len(piece.text),
-            }
-        place += packed
+        if piece.number not in taken:
+            continue
+        extend(session, segments[piece.path], piece.stored, now)
+        rows += sum(each.chunk.count for each in piece.stored)
+        size += len(piece.text)
+        for each in piece.stored:
+            fresh.setdefault(piece.stream, []).extend(each.chunk.rows)
+        answers[piece.number] = {
+            "segment": piece.path,
+            "state": "taken",
+            "end": piece.offset + len(piece.text),
+        }
     if taken:
         run.updated, run.rows, run.size = now, run.rows + rows, run.size + size
         after_append(session, run, fresh)
@@ -226,57 +234,3 @@ def _judge(ends: _Ends, wanted: list[_Piece], answers: list[Answer]) -> list[_Pi
                 known[piece.path] = (-1, b"")  # a second piece of one segment must come later
         answers[piece.number] = answer
     return fitting
-
-
-def _new_segment(session: Session, run_id: str, piece: _Piece) -> Segment:
-    made = Segment(id=ids.new_id(), run_id=run_id, path=piece.path, stream=piece.stream)
-    made.size = made.crc = made.rows = made.chunks = 0
-    made.tail, made.updated = b"", 0.0
-    session.add(made)
-    return made
-
-
-def _extend(
-    session: Session, segment: Segment, piece: _Piece, key: str, place: int, now: float
-) -> None:
-    """Move the end of a segment."""
-    offset, row = piece.offset, segment.rows
-    for chunk in piece.chunks:
-        steps, times = chunk.steps or (None, None), chunk.times or (None, None)
-        session.add(
-            Chunk(
-                segment_id=segment.id,
-                offset=offset,
-                size=len(chunk.text),
-                first_row=row,
-                rows=chunk.count,
-                first_step=steps[0],
-                last_step=steps[1],
-                first_time=times[0],
-                last_time=times[1],
-                ordered=chunk.ordered,
-                sha256=chunk.sha256,
-                object_key=key,
-                object_offset=place,
-                object_size=len(chunk.packed),
-            )
-        )
-        offset += len(chunk.text)
-        row += chunk.count
-        place += len(chunk.packed)
-        segment.first_step = _least(segment.first_step, steps[0])
-        segment.last_step = _greatest(segment.last_step, steps[1])
-        segment.first_time = _least(segment.first_time, times[0])
-        segment.last_time = _greatest(segment.last_time, times[1])
-    segment.size, segment.rows, segment.updated = offset, row, now
-    segment.chunks += len(piece.chunks)
-    segment.crc = zlib.crc32(piece.text, segment.crc)
-    segment.tail = (segment.tail + piece.text[-TAIL:])[-TAIL:]
-
-
-def _least(a: Any, b: Any) -> Any:
-    return min((value for value in (a, b) if value is not None), default=None)
-
-
-def _greatest(a: Any, b: Any) -> Any:
-    return max((value for value in (a, b) if value is not None), default=None)

@@ -31,14 +31,12 @@ class Draft:
         count: of its rows; what is unreadable is none.
         rows: decoded, where the run's own row of the database is folded from them; others take
             many times the memory of their text.
-        packed: the lines as they are stored: compressed where that makes them smaller.
         sha256: of the lines.
     """
 
     text: bytes
     count: int
     rows: list[dict[str, Any]]
-    packed: bytes
     sha256: str
     steps: tuple[int, int] | None
     times: tuple[float, float] | None
@@ -106,7 +104,6 @@ def _draft(text: bytes, segment: str) -> Draft:
         text,
         len(rows),
         rows if segment.startswith(_FOLDED) else [],
-        pack_chunk(text),
         hashlib.sha256(text).hexdigest(),
         (clamp(min(steps)), clamp(max(steps))) if steps else None,
         (min(times), max(times)) if times else None,
