@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_process import Line, isolate
+from dash_server import Person, ServerProcess
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the machine is, not whether the code is right.
@@ -9,3 +15,38 @@ settings.register_profile(
     "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A real one, for the tests of a file."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def anna(server: ServerProcess) -> Person:
+    """Somebody with an account on it."""
+    return server.add_user("anna")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the configuration is; nobody is logged in."""
+    return isolate(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def cli(config: Path, capsys: pytest.CaptureFixture[str]) -> Line:
+    """Runs a command in this process."""
+    return Line(capsys)
+
+
+@pytest.fixture
+def logged_in(
+    cli: Line, server: ServerProcess, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> Line:
+    """Runs commands as anna."""
+    monkeypatch.setenv("ML_DASH_URL", server.url)
+    monkeypatch.setenv("ML_DASH_TOKEN", anna.token())
+    return cli

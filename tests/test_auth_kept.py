@@ -14,15 +14,6 @@ from ml_dash.settings import load
 URL = "https://dash.test"
 
 
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the configuration file is."""
-    path = tmp_path / "folder" / "config.toml"
-    monkeypatch.setenv("ML_DASH_CONFIG", str(path))
-    monkeypatch.delenv("ML_DASH_URL", raising=False)
-    return path
-
-
 def test_a_kept_server_is_the_one_of_the_settings(config: Path) -> None:
     """Until it is forgotten; the file is for its user alone."""
     assert kept_server() is None

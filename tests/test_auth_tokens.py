@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -251,18 +250,6 @@ def test_credentials_go_into_no_pickle(kept: TokenStore) -> None:
     with pytest.raises(TypeError):
         pickle.dumps(credentials)
     assert "canary" not in repr(credentials) + repr(credentials.header())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real one."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def anna(server: ServerProcess) -> Person:
-    return server.add_user("anna")
 
 
 def test_several_processes_go_on_with_one_login_whose_token_ended(

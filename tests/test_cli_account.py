@@ -8,42 +8,17 @@ import pty
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import Line, command, environ, isolate
+from cli_process import Line, command, environ
 from dash_server import Person, ServerProcess, Token
 
 from ml_dash.auth import device
 from ml_dash.auth.store import Tokens, TokenStore
 from ml_dash.cli import account
 from ml_dash.remote import RemoteClient, UnauthorizedError
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real one."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def anna(server: ServerProcess) -> Person:
-    return server.add_user("anna")
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the configuration is; nobody is logged in."""
-    return isolate(monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def cli(config: Path, capsys: pytest.CaptureFixture[str]) -> Line:
-    """Runs a command in this process."""
-    return Line(capsys)
 
 
 def decide(monkeypatch: pytest.MonkeyPatch, person: Person, decision: str = "approve") -> None:

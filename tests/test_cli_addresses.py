@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from cli_process import Line, isolate
-
-
-@pytest.fixture
-def cli(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Line:
-    """Runs a command in this process; nobody is logged in."""
-    isolate(monkeypatch, tmp_path)
-    return Line(capsys)
+from cli_process import Line
 
 
 @pytest.mark.parametrize("name", ["login", "logout", "whoami", "token list", "list --server"])

@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import Line, isolate
+from cli_process import Line
 from dash_server import Person, ServerProcess
 from replicas import files_in, segments_in
 
 from ml_dash import Experiment
 from ml_dash.sync import replicate
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real one."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def anna(server: ServerProcess) -> Person:
-    return server.add_user("anna")
-
-
-@pytest.fixture
-def logged_in(
-    server: ServerProcess,
-    anna: Person,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Line:
-    """Runs commands as anna."""
-    isolate(monkeypatch, tmp_path)
-    monkeypatch.setenv("ML_DASH_URL", server.url)
-    monkeypatch.setenv("ML_DASH_TOKEN", anna.token())
-    return Line(capsys)
 
 
 def record(root: Path, prefix: str) -> Path:

@@ -4,46 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from cli_process import Line, isolate
-from dash_server import Person, ServerProcess
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real one."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def anna(server: ServerProcess) -> Person:
-    return server.add_user("anna")
-
-
-@pytest.fixture
-def cli(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Line:
-    """Runs a command in this process; nobody is logged in."""
-    isolate(monkeypatch, tmp_path)
-    return Line(capsys)
-
-
-@pytest.fixture
-def logged_in(
-    cli: Line,
-    server: ServerProcess,
-    anna: Person,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Line:
-    """Runs commands as anna."""
-    monkeypatch.setenv("ML_DASH_URL", server.url)
-    monkeypatch.setenv("ML_DASH_TOKEN", anna.token())
-    return cli
+from cli_process import Line
 
 
 def test_a_token_for_ci_is_made_used_listed_and_revoked(

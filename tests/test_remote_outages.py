@@ -32,6 +32,7 @@ WORDS = {
     "closed": "closed the connection",
     "half": "closed the connection",
     "endless": "has no end",
+    "drip": "took too long to answer",
     "html": "502 web page",
     "portal": "web page and not as an ML-Dash server does",
     "401": "log in with `ml-dash login",
@@ -113,18 +114,6 @@ def test_training_goes_on_whatever_the_server_does(
     rows = b"".join(segments_in(made.folder).values())
     assert rows.count(b'"x":') == 1000
     assert b"canary" not in rows
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real one."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def anna(server: ServerProcess) -> Person:
-    return server.add_user("anna")
 
 
 def on_server(anna: Person, prefix: str) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from ml_dash.remote import UnauthorizedError, runs
 from ml_dash.remote.transport import Hidden
 
 PREFIXES = ("robotics/arm", "robotics/leg", "solo")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real one."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ml_dash.server.settings import ServerSettings
+
 from .inside import Inside
+from .people import Browser
 from .serving import KINDS, Machines, Served
 
 _LOG = 6_000  # characters of a server's log that a failed test shows
@@ -52,9 +55,33 @@ def server(request: pytest.FixtureRequest, served: Callable[[str], Served]) -> S
 @pytest.fixture(params=KINDS)
 def inside(request: pytest.FixtureRequest, machines: Machines, tmp_path: Path) -> Iterator[Inside]:
     """A new server within the test's process, of each kind, one after the other."""
-    found = machines.settings(request.param, tmp_path / "server")
+    yield from _open(machines.settings(request.param, tmp_path / "server"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def lasting(
+    request: pytest.FixtureRequest, machines: Machines, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Inside]:
+    """The same, kept for all tests of a file, which make runs and users of their own."""
+    yield from _open(machines.settings(request.param, tmp_path_factory.mktemp("server")))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Inside]:
+    """One over SQLite: what pages do is the same over any database."""
+    yield from _open(ServerSettings(folder=str(tmp_path / "server")))
+
+
+@pytest.fixture
+def browser(small: Inside) -> Browser:
+    """The browser of a user `anna` of it, who is not logged in."""
+    small.user("anna")
+    return Browser(small)
+
+
+def _open(found: ServerSettings) -> Iterator[Inside]:
     made = Inside(
-        tmp_path / "server",
+        Path(found.folder),
         database=found.database,
         store=found.store,
         endpoint=found.endpoint,

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from typing import Any
 
+import orjson
 import pytest
 
 from ml_dash import wire
@@ -82,3 +83,10 @@ def count_reads(monkeypatch: pytest.MonkeyPatch, objects: ObjectStore) -> list[s
 
     monkeypatch.setattr(objects, "get", get)
     return reads
+
+
+def unpack(body: bytes) -> tuple[Any, bytes]:
+    """The line of a binary answer, and its arrays."""
+    end = body.index(b"\n") + 1
+    assert end % 8 == 0
+    return orjson.loads(body[:end]), body[end:]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -19,21 +17,6 @@ from .people import Browser, Device
 NEW = "a better horse battery"
 
 
-@pytest.fixture
-def inside(tmp_path: Path) -> Iterator[Inside]:
-    """A server over SQLite: what pages do is the same over any database."""
-    made = Inside(tmp_path / "server")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def browser(inside: Inside) -> Browser:
-    """The browser of a user `anna`, who is not logged in."""
-    inside.user("anna")
-    return Browser(inside)
-
-
 def test_a_password_logs_in_and_logging_out_ends_the_session(browser: Browser) -> None:
     """The session is gone from the server, too: its cookie, kept by somebody, opens nothing."""
     assert browser.login("anna").status_code == 303
@@ -45,12 +28,12 @@ def test_a_password_logs_in_and_logging_out_ends_the_session(browser: Browser) -
     assert browser.client.get("/api/v1/me").status_code == 401
 
 
-def test_a_session_ends_after_a_week(inside: Inside, browser: Browser) -> None:
+def test_a_session_ends_after_a_week(small: Inside, browser: Browser) -> None:
     """The server does not count on the browser to forget it."""
     browser.login("anna")
-    inside.now += 7 * 86_400 - 1
+    small.now += 7 * 86_400 - 1
     assert browser.client.get("/api/v1/me").status_code == 200
-    inside.now += 1
+    small.now += 1
     assert browser.client.get("/api/v1/me").status_code == 401
     assert browser.get("/account").headers["location"] == "/login?next=%2Faccount"
 
@@ -76,13 +59,13 @@ def test_a_wrong_login_tells_nothing_about_who_has_an_account(browser: Browser, 
 
 
 def test_an_unknown_user_costs_as_much_work_as_a_wrong_password(
-    inside: Inside, browser: Browser, monkeypatch: pytest.MonkeyPatch
+    small: Inside, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Known, unknown, disabled and overlong: one Argon2 hash of the same parameters for each."""
-    inside.user("gone")
-    with inside.data.reading() as session:
+    small.user("gone")
+    with small.data.reading() as session:
         gone = session.scalars(select(User.id).where(User.name == "gone")).one()
-    inside.data.transaction(lambda s: users.set_disabled(s, gone, True, inside.now))
+    small.data.transaction(lambda s: users.set_disabled(s, gone, True, small.now))
     worked: list[str] = []
     real = passwords._hasher.verify
 
@@ -105,30 +88,30 @@ def test_an_unknown_user_costs_as_much_work_as_a_wrong_password(
     assert worked[0].startswith("$argon2id$")
 
 
-def test_passwords_are_kept_as_argon2id_hashes(inside: Inside, browser: Browser) -> None:
+def test_passwords_are_kept_as_argon2id_hashes(small: Inside, browser: Browser) -> None:
     """With a salt each: two users with one password have different hashes."""
     for name in ("berta", "carl"):
-        inside.data.transaction(
-            lambda session, name=name: users.create_user(session, name, PASSWORD, now=inside.now)
+        small.data.transaction(
+            lambda session, name=name: users.create_user(session, name, PASSWORD, now=small.now)
         )
-    with inside.data.reading() as session:
+    with small.data.reading() as session:
         stored = session.scalars(select(User.password)).all()
     assert len(stored) == len(set(stored)) == 3
     assert all(str(each).startswith("$argon2id$v=19$m=65536") for each in stored)
 
 
-def test_guesses_at_a_password_are_counted(inside: Inside, browser: Browser) -> None:
+def test_guesses_at_a_password_are_counted(small: Inside, browser: Browser) -> None:
     """After ten wrong ones even the right one has to wait, told by 429 and Retry-After."""
     for _ in range(10):
         assert browser.login("anna", "wrong").status_code == 401
     late = browser.login("anna")
     assert late.status_code == 429
     assert late.headers["retry-after"] == "900"
-    inside.now += 900
+    small.now += 900
     assert browser.login("anna").status_code == 303
 
 
-def test_one_address_does_not_try_one_name_after_another(inside: Inside, browser: Browser) -> None:
+def test_one_address_does_not_try_one_name_after_another(small: Inside, browser: Browser) -> None:
     """Sixty wrong ones from one address, whatever the names, are all that it has."""
     browser.get("/login")
     form = {"csrf": browser.csrf, "password": "x" * 2000}
@@ -138,24 +121,23 @@ def test_one_address_does_not_try_one_name_after_another(inside: Inside, browser
     assert browser.login("anna").status_code == 429
 
 
-def test_what_was_typed_as_a_name_is_kept_nowhere(inside: Inside, browser: Browser) -> None:
+def test_what_was_typed_as_a_name_is_kept_nowhere(small: Inside, browser: Browser) -> None:
     """People type their password into the wrong field: the table of tries holds hashes."""
     browser.login("my secret password", "x")
     from ml_dash.server.tables import Attempt
 
-    with inside.data.reading() as session:
+    with small.data.reading() as session:
         kept = " ".join(session.scalars(select(Attempt.subject)).all())
     assert "secret" not in kept
     assert hashlib.sha256(b"my secret password").hexdigest()[:32] in kept
 
 
-def test_a_one_time_link_sets_a_password_once(inside: Inside) -> None:
+def test_a_one_time_link_sets_a_password_once(small: Inside) -> None:
     """Looked at as often as one likes, used once, ended after a day."""
-    user = inside.data.transaction(lambda s: users.create_user(s, "anna", None, now=inside.now))
-    browser = Browser(inside)
+    user = small.data.transaction(lambda s: users.create_user(s, "anna", None, now=small.now))
+    browser = Browser(small)
     links = [
-        inside.data.transaction(lambda s: users.issue_link(s, user.id, inside.now))
-        for _ in range(2)
+        small.data.transaction(lambda s: users.issue_link(s, user.id, small.now)) for _ in range(2)
     ]
     token = links[0].partition("=")[2]
     for _ in range(2):
@@ -164,20 +146,20 @@ def test_a_one_time_link_sets_a_password_once(inside: Inside) -> None:
     assert short.status_code == 422 and "at least 8" in short.text
     assert browser.post("/welcome", {"token": token, "password": NEW}).status_code == 303
     for link in links:  # all of them end with it
-        other = Browser(inside)
+        other = Browser(small)
         assert other.get(link).status_code == 404
         again = other.post("/welcome", {"token": link.partition("=")[2], "password": NEW + "!"})
         assert again.status_code == 404
-    assert Browser(inside).login("anna", NEW).status_code == 303
-    late = inside.data.transaction(lambda s: users.issue_link(s, user.id, inside.now))
-    inside.now += users.LINK_SECONDS
+    assert Browser(small).login("anna", NEW).status_code == 303
+    late = small.data.transaction(lambda s: users.issue_link(s, user.id, small.now))
+    small.now += users.LINK_SECONDS
     assert browser.get(late).status_code == 404
 
 
-def test_a_new_password_ends_all_other_sessions(inside: Inside, browser: Browser) -> None:
+def test_a_new_password_ends_all_other_sessions(small: Inside, browser: Browser) -> None:
     """Other browsers are logged out; this one, and devices unless wanted, stay."""
     browser.login("anna")
-    other = Browser(inside)
+    other = Browser(small)
     other.login("anna")
     fields = {"old": PASSWORD, "password": NEW}
     assert browser.post("/account/password", fields | {"old": "wrong"}).status_code == 401
@@ -185,8 +167,8 @@ def test_a_new_password_ends_all_other_sessions(inside: Inside, browser: Browser
     assert browser.post("/account/password", fields).status_code == 303
     assert browser.client.get("/api/v1/me").status_code == 200
     assert other.client.get("/api/v1/me").status_code == 401
-    assert Browser(inside).login("anna").status_code == 401
-    assert Browser(inside).login("anna", NEW).status_code == 303
+    assert Browser(small).login("anna").status_code == 401
+    assert Browser(small).login("anna", NEW).status_code == 303
 
 
 class Reader(HTMLParser):
@@ -210,12 +192,12 @@ class Reader(HTMLParser):
         self._labels -= tag == "label"
 
 
-def test_pages_need_no_script_and_name_what_they_ask_for(inside: Inside, browser: Browser) -> None:
+def test_pages_need_no_script_and_name_what_they_ask_for(small: Inside, browser: Browser) -> None:
     """No script, no style or handler inline; each field lies in its label; fit for a phone."""
-    device = Device(inside)
+    device = Device(small)
     pages = [browser.get("/login"), browser.get("/welcome")]
-    link = inside.data.transaction(
-        lambda s: users.issue_link(s, s.scalars(select(User.id)).one(), inside.now)
+    link = small.data.transaction(
+        lambda s: users.issue_link(s, s.scalars(select(User.id)).one(), small.now)
     )
     pages.append(browser.get(link))
     browser.login("anna")

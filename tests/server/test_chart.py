@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 
 from ml_dash.server.segments import chunks
@@ -17,7 +16,7 @@ from ml_dash.server.streams import numbers as kept
 from ml_dash.server.streams.numbers import NumberCache
 
 from .inside import Inside, send
-from .recorded import count_reads, fill
+from .recorded import count_reads, fill, unpack
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +35,6 @@ def draw(client: Any, run: str, stream: str, **query: Any) -> Any:
     answer = client.get(f"/api/v1/runs/{run}/streams/{stream}/chart", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def unpack(body: bytes) -> tuple[Any, bytes]:
-    """The line of a binary answer, and its arrays."""
-    end = body.index(b"\n") + 1
-    assert end % 8 == 0
-    return orjson.loads(body[:end]), body[end:]
 
 
 def test_a_spike_of_one_sample_in_a_million_is_in_the_chart(client: Any, inside: Inside) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,29 +14,11 @@ from ml_dash.server.streams import logs
 
 from .inside import Inside, send
 from .recorded import count_reads, fill, line
-from .serving import KINDS, Machines
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def inside(
-    request: pytest.FixtureRequest, machines: Machines, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Inside]:
-    folder: Path = tmp_path_factory.mktemp("server")
-    found = machines.settings(request.param, folder)
-    made = Inside(
-        folder,
-        database=found.database,
-        store=found.store,
-        endpoint=found.endpoint,
-        region=found.region,
-    )
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
-def client(inside: Inside) -> Any:
-    return inside.user("anna")
+def client(lasting: Inside) -> Any:
+    return lasting.user("anna")
 
 
 def pages(client: Any, run: str, **query: Any) -> list[list[dict[str, Any]]]:
@@ -115,7 +95,7 @@ def test_pages_together_are_all_messages_once_the_newest_first(
 
 
 def test_a_page_of_a_long_log_reads_only_its_end(
-    client: Any, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    client: Any, lasting: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a million messages, the newest hundred take one chunk, and the next page one at most."""
     count, part = 1_000_000, 100_000
@@ -129,7 +109,7 @@ def test_a_page_of_a_long_log_reads_only_its_end(
         )
         assert send(client, run, ("logs/w.jsonl", end, before, text))[0]["state"] == "taken"
         before, end = text[-4096:], end + len(text)
-    read = count_reads(monkeypatch, inside.objects)
+    read = count_reads(monkeypatch, lasting.objects)
     path = f"/api/v1/runs/{run}/logs"
     newest = client.get(path, params={"limit": 100}).json()
     assert [row["message"] for row in newest["rows"][:2]] == ["step 999999", "step 999998"]
@@ -141,7 +121,7 @@ def test_a_page_of_a_long_log_reads_only_its_end(
 
 
 def test_a_search_that_finds_nothing_gives_short_pages_and_ends(
-    client: Any, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    client: Any, lasting: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each request goes through a bounded part of the log, and the cursor gets to the beginning."""
     monkeypatch.setattr(chunks, "CHUNK", 1000)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,21 +11,6 @@ from ml_dash.server.accounts.rendering import local_path
 
 from .inside import PASSWORD, Inside
 from .people import Browser
-
-
-@pytest.fixture
-def inside(tmp_path: Path) -> Iterator[Inside]:
-    """A server over SQLite: what pages do is the same over any database."""
-    made = Inside(tmp_path / "server")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def browser(inside: Inside) -> Browser:
-    """The browser of a user `anna`, who is not logged in."""
-    inside.user("anna")
-    return Browser(inside)
 
 
 def cookies_of(answer: Any) -> dict[str, list[str]]:
@@ -48,9 +31,9 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(browser: Browser) -
     assert session == {"ml_dash_session": ["httponly", "max-age=604800", "path=/", "samesite=lax"]}
 
 
-def test_cookies_over_tls_are_secure_and_of_this_host(inside: Inside, browser: Browser) -> None:
+def test_cookies_over_tls_are_secure_and_of_this_host(small: Inside, browser: Browser) -> None:
     """Secure, under the prefix `__Host-`; a cookie without it, set over plain HTTP, is nobody's."""
-    secure = Browser(inside, "https://dash.test")
+    secure = Browser(small, "https://dash.test")
     page = secure.get("/login")
     assert "secure" in cookies_of(page)["__Host-ml_dash_visit"]
     assert page.headers["strict-transport-security"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,31 +14,12 @@ from ml_dash.rows import decode_row
 from ml_dash.server.segments import chunks
 
 from .inside import Inside, make_run
-from .recorded import ask, count_reads, fill
-from .serving import KINDS, Machines
-from .test_chart import unpack
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def inside(
-    request: pytest.FixtureRequest, machines: Machines, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Inside]:
-    folder: Path = tmp_path_factory.mktemp("server")
-    found = machines.settings(request.param, folder)
-    made = Inside(
-        folder,
-        database=found.database,
-        store=found.store,
-        endpoint=found.endpoint,
-        region=found.region,
-    )
-    yield made
-    made.close()
+from .recorded import ask, count_reads, fill, unpack
 
 
 @pytest.fixture(scope="module")
-def client(inside: Inside) -> Any:
-    return inside.user("anna")
+def client(lasting: Inside) -> Any:
+    return lasting.user("anna")
 
 
 def index(client: Any, run: str, stream: str, **query: Any) -> Any:
@@ -148,7 +127,7 @@ def test_what_is_at_a_step_is_the_greatest_up_to_it(
 
 
 def test_a_look_at_one_step_reads_few_chunks(
-    client: Any, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    client: Any, lasting: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of three streams with some hundred chunks in all, one chunk each, and each once."""
     monkeypatch.setattr(chunks, "CHUNK", 2000)
@@ -162,7 +141,7 @@ def test_a_look_at_one_step_reads_few_chunks(
             for name in names
         },
     )
-    read = count_reads(monkeypatch, inside.objects)
+    read = count_reads(monkeypatch, lasting.objects)
     found = at(client, run, ",".join(names), step=1500)
     assert [found[name]["x"] for name in names] == [1500] * 3
     assert len(read) <= 6  # for the index, and for the row
