@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
+import socket
 from types import FrameType
 
 import h11
@@ -13,6 +15,33 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD = 20.0
 """Seconds for the head of a request, from its first byte or the connection's beginning."""
+
+
+_log = logging.getLogger("ml_dash.server")
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Take a port before anybody is told of it.
+
+    Args:
+        host: a name or an address; of a name, each of its addresses is listened on.
+        port: 0 takes one that is free.
+
+    Raises:
+        OSError: it is taken, it is not for this user, or the host is none of this machine.
+    """
+    made: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            chosen = made[0].getsockname()[1] if made else port
+            made.append(socket.create_server((address[0], chosen), family=family, backlog=2048))
+    except OSError:
+        for each in made:
+            each.close()
+        raise
+    return made
 
 
 class PatientProtocol(H11Protocol):
@@ -62,11 +91,19 @@ class Server(uvicorn.Server):
     Args:
         config: of uvicorn.
         app: its `state.stopping` becomes true.
+        address: what the log says that it runs on.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, address: str) -> None:
         super().__init__(config)
         self._app = app
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take connections."""
+        await super().startup(sockets)
+        if self.started:
+            _log.info("running on %s", self._address)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end. It is no failure, so the signal is not raised again afterwards."""

@@ -17,7 +17,7 @@ from ml_dash.server import migrations
 from ml_dash.server.accounts.users import ensure_admin
 from ml_dash.server.app import create_app
 from ml_dash.server.database import Database
-from ml_dash.server.process import PatientProtocol, Server
+from ml_dash.server.process import PatientProtocol, Server, listen
 from ml_dash.server.settings import ServerSettings
 
 GRACE = 20
@@ -34,7 +34,7 @@ class OutdatedError(Exception):
 
 
 class UnreachableError(Exception):
-    """Database or store cannot be reached; the text says which, and why."""
+    """Database, store or port cannot be used; the text says which, and why."""
 
 
 class JsonLines(logging.Formatter):
@@ -63,7 +63,7 @@ def serve(settings: ServerSettings, say: Say) -> None:
 
     Raises:
         OutdatedError: the database must be brought to this version first.
-        UnreachableError: the folder, the database or the store cannot be used.
+        UnreachableError: the folder, the database, the store or the port cannot be used.
     """
     reach(settings)
     prepare(settings)
@@ -73,15 +73,21 @@ def serve(settings: ServerSettings, say: Say) -> None:
     except (OSError, StoreError) as error:
         why = str(error).partition("\n")[0]
         raise UnreachableError(f"the store {settings.store} cannot be used: {why}") from None
-    url = settings.url or f"http://{settings.host}:{settings.port}"
+    try:
+        listening = listen(settings.host, settings.port)
+    except OSError as error:
+        raise UnreachableError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; --port 0 takes a"
+            " port that is free"
+        ) from None
+    address = _address(settings.host, listening[0].getsockname()[1])
+    url = settings.url or address
     link = ensure_admin(app.state.database, time.time())
     say(f"ML-Dash serves {url}; {_kept_in(settings, app.state.database)}")
     if link is not None:
         say(f"its administrator sets a password here, once, within a day: {url}{link}")
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         proxy_headers=False,  # whom to believe is decided for each request
         server_header=False,
         http=PatientProtocol,
@@ -92,9 +98,15 @@ def serve(settings: ServerSettings, say: Say) -> None:
         log_config=_logging(),
     )
     try:
-        Server(config, app).run()
+        Server(config, app, address).run(listening)
     finally:
+        for each in listening:
+            each.close()
         app.state.database.close()
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def reach(settings: ServerSettings) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,14 +17,17 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from uvicorn.server import ServerState
 
 from ml_dash import wire
 from ml_dash.cli import main
 from ml_dash.server import health, process
-from ml_dash.server.serving import UnreachableError, reach
+from ml_dash.server.database import Database
+from ml_dash.server.serving import UnreachableError, reach, serve
 from ml_dash.server.settings import ServerSettings
+from ml_dash.server.tables import User
 
 from .inside import Inside, make_run
 from .serving import KINDS, Machines, Served
@@ -249,6 +253,29 @@ def test_what_a_server_cannot_reach_at_its_start_is_told_in_a_sentence(
     with pytest.raises(UnreachableError, match=told) as error:
         reach(wanted)
     assert "secret" not in str(error.value)
+
+
+def test_a_port_that_is_taken_is_told_before_anything_else(tmp_path: Path) -> None:
+    """Nobody is sent to another's server, and the administrator's link is not used up."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        wanted = ServerSettings.load({"folder": str(tmp_path), "port": port}, {})
+        said: list[str] = []
+        with pytest.raises(UnreachableError, match=f"cannot listen on 127.0.0.1:{port}.*--port 0"):
+            serve(wanted, said.append)
+    assert said == []
+    with closing(Database(wanted.settled().database)) as data, data.reading() as session:
+        assert session.scalars(select(User)).all() == []
+
+
+def test_all_addresses_of_a_host_have_one_port() -> None:
+    """A free one is chosen once; a host that is none of this machine is an error."""
+    found = process.listen("localhost", 0)
+    assert len({each.getsockname()[1] for each in found}) == 1
+    for each in found:
+        each.close()
+    with pytest.raises(OSError):
+        process.listen("192.0.2.1", 0)
 
 
 def test_a_head_that_does_not_come_is_not_waited_for_for_ever(
