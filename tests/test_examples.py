@@ -18,16 +18,18 @@ NAMES = (
     *("quickstart", "images", "cartpole", "robot"),
     *("gymnasium_cartpole", "gymnasium_pixels", "sb3_ppo", "mujoco_arm"),
     *("behaviour_cloning", "export_session"),
+    *("resume", "sweep", "cameras", "remote"),
 )
 WITHOUT_EXPERIMENT = ("lightning_fit",)  # its logger makes one
 
 STEPS, EVERY, HEIGHT, WIDTH = 400, 20, 240, 320
 
 
-def run_example(name, folder, *options):
+def run_example(name, folder, *options, **variables):
     """Run one example in a folder of its own; what it printed."""
     # Another package's tests may have set these for themselves.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ML_DASH_")}
+    environment |= variables
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, options)],
         cwd=folder,
@@ -70,6 +72,20 @@ def test_every_example_is_tested():
     """A file that records is among those that the tests here run."""
     recording = {path.stem for path in EXAMPLES.glob("*.py") if "Experiment(" in path.read_text()}
     assert recording == set(NAMES)
+
+
+def test_every_example_is_listed():
+    """In the README, in the index of the folder, and among those that `make examples` runs."""
+    home = EXAMPLES.parent
+    wanted = {*NAMES, *WITHOUT_EXPERIMENT}
+    readme = re.findall(r"\]\(examples/(\w+)\.py\)", (home / "README.md").read_text())
+    assert {*readme} == wanted and len(readme) == len(wanted)
+    index = re.findall(r"^\| \[\w+\.py\]\((\w+)\.py\)", (EXAMPLES / "README.md").read_text(), re.M)
+    assert {*index} == wanted and len(index) == len(wanted)
+    made = re.search(
+        r"^examples:.*\n\t@for name in ([\w\s\\]+); do", (home / "Makefile").read_text(), re.M
+    )
+    assert made and {*made[1].replace("\\", " ").split()} == wanted
 
 
 def test_the_quickstart_records_a_training_run(tmp_path):
@@ -151,6 +167,97 @@ def test_an_exported_session_is_what_was_recorded(tmp_path):
     """The example compares by itself, and says so."""
     printed = run_example("export_session", tmp_path, "--root", "runs")
     assert printed.strip()
+
+
+def test_a_killed_training_goes_on_in_its_run(tmp_path):
+    """Two sessions, one killed; every step is there once, and what was printed is what is there."""
+    sizes = ("--steps", 60, "--kill-at", 25)
+    printed = run_example("resume", tmp_path, "--root", "runs", *sizes)
+    run = only_run(tmp_path / "runs")
+    assert run.status == "COMPLETED"
+    assert [session.status for session in run.sessions] == ["INTERRUPTED", "COMPLETED"]
+    table = run.tracks["train"]
+    assert np.array_equal(table["step"], np.arange(60))
+    begins = [row["step"] for row in run.logs if row["message"] == "training starts"]
+    assert begins[0] == 0 and begins[1] >= 26 and table["loss"][-1] < table["loss"][0] / 2
+    assert "acknowledged ones that are lost: 0\n" in printed
+    assert f"goes on  at step {begins[1]}, to step 59\n" in printed
+
+
+def test_a_lost_row_would_be_noticed(tmp_path, monkeypatch):
+    """The count of the example fails when a row that was acknowledged is not in the run."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import resume
+
+    monkeypatch.setattr(resume.sys, "argv", ["resume.py", "--root", str(tmp_path), "--steps", "9"])
+    real = resume.run_until
+    monkeypatch.setattr(resume, "run_until", lambda at, command: [*real(None, command), 99])
+    with pytest.raises(SystemExit, match="every step is in the run, once"):
+        resume.main()
+
+
+def test_a_sweep_is_a_table_of_its_runs(tmp_path):
+    """A run for each rate, the best first; the one that diverges has failed, and says so."""
+    rates = ("--rates", 0.01, 0.3, 2.5)
+    printed = run_example("sweep", tmp_path, "--root", "runs", "--steps", 40, *rates)
+    runs = {run.params["lr"]: run for run in ml_dash.list_runs(tmp_path / "runs")}
+    assert {rate: run.status for rate, run in runs.items()} == {
+        0.01: "COMPLETED",
+        0.3: "COMPLETED",
+        2.5: "FAILED",
+    }
+    assert runs[2.5].error == "diverged"
+    table = [line.split() for line in printed.splitlines() if "/lr-" in line]
+    assert [float(row[1]) for row in table] == [0.3, 0.01, 2.5]
+    assert [row[2] for row in table] == ["40", "40", "6"]
+    (path,) = re.findall(r"^chart +(\S+\.png)$", printed, re.MULTILINE)
+    with Image.open(tmp_path / path) as chart:
+        assert chart.width > 500
+
+
+def test_cameras_of_several_rates_meet_at_their_steps(tmp_path):
+    """Each has its own number of frames; the sheet has a row for each and a column a moment."""
+    sizes = ("--steps", 80, "--height", 60, "--width", 80)
+    printed = run_example("cameras", tmp_path, "--root", "runs", *sizes)
+    run = only_run(tmp_path / "runs")
+    every = {"cameras/front": 8, "cameras/top": 20, "cameras/wrist": 4}
+    assert run.cameras == [*every]
+    for camera, steps in every.items():
+        assert np.array_equal(run.frames(camera).steps, np.arange(0, 80, steps))
+    rows = run.aligned("robot/joints", frames=[*every])
+    front, top, wrist = (rows.frame(40, camera).astype(int) for camera in every)
+    assert min(np.abs(front - top).mean(), np.abs(top - wrist).mean()) > 5, "all see it otherwise"
+    (path,) = re.findall(r"^look +(\S+)$", printed, re.MULTILINE)
+    with Image.open(tmp_path / path) as sheet:
+        assert sheet.size == (2 * 80, 3 * 60), "steps 0 and 40, three cameras"
+
+
+def test_a_camera_that_misses_a_frame_is_noticed(tmp_path, monkeypatch):
+    """The check of the example fails; it does not print success unseen."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import cameras
+
+    with ml_dash.Experiment("a", dash_root=tmp_path, echo=False).run as experiment:
+        recorder = experiment.recorder()
+        for step in range(40):
+            due = [camera for camera, every in cameras.EVERY.items() if step % every == 0]
+            pixels = np.zeros((8, 8), np.uint8)
+            frames = dict.fromkeys(due[: 1 if step == 20 else 3], pixels)
+            recorder.record(step, tracks={cameras.JOINTS: {"q": 1.0}}, frames=frames)
+    rows = ml_dash.open_run("a", tmp_path).aligned(cameras.JOINTS, frames=[*cameras.EVERY])
+    with pytest.raises(SystemExit, match="cameras/top has a frame every 20 steps"):
+        cameras.verify(rows)
+
+
+def test_a_run_is_read_back_from_a_server_of_its_own(tmp_path):
+    """Rows and frames are there as they are here, and the server and its folder are gone."""
+    home = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "home")}
+    printed = run_example("remote", tmp_path, "--root", "runs", TMPDIR=str(tmp_path), **home)
+    run = only_run(tmp_path / "runs")
+    assert f"/admin/{run.prefix}: COMPLETED\n" in printed
+    assert "rows     200 on the server, the same as here: True\n" in printed
+    assert "frames   20, at steps [ 0 10 20 30], …\n" in printed
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 def test_the_images_come_back_as_the_arrays_they_were(tmp_path):
