@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,10 @@ SETTINGS = (
 )
 
 
+OTHER_VARIABLES = ("ML_DASH_TOKEN", "ML_DASH_CONFIG")
+"""Variables that are read and are no settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one experiment. See `SETTINGS` for what each one means."""
@@ -95,6 +99,23 @@ class Settings:
     close_timeout: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A setting as it holds.
+
+    Attributes:
+        setting: which one.
+        value: what holds; the default where there is a problem.
+        source: `argument`, `environment`, `file` or `default`.
+        problem: why what was given is no value of it; empty if it is one.
+    """
+
+    setting: Setting
+    value: Any
+    source: str
+    problem: str = ""
+
+
 def load(
     arguments: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
@@ -107,23 +128,76 @@ def load(
     Raises:
         ValueError: a variable or a line of the file has no such value; the message names it.
     """
-    environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
-    file, path = _read_file(environ)
+    for settled in settle(arguments, environ):
+        if settled.problem:
+            raise ValueError(settled.problem)
+        if settled.source != "default":
+            values[settled.setting.name] = settled.value
+    return Settings(**values)
+
+
+def settle(
+    arguments: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    use_file: bool = True,
+) -> Iterator[Settled]:
+    """Every setting with where its value comes from, in the order of `SETTINGS`.
+
+    Args:
+        arguments: as for `load`.
+        environ: as for `load`.
+        use_file: look into the configuration file, too.
+
+    Raises:
+        ValueError: the configuration file cannot be understood.
+    """
+    environ = os.environ if environ is None else environ
+    file, path = _read_file(environ) if use_file else ({}, config_path(environ))
     types = {field.name: str(field.type) for field in fields(Settings)}
     for setting in SETTINGS:
-        kind = types[setting.name]
         text = environ.get(setting.variable)
-        if arguments and arguments.get(setting.name) is not None:
-            values[setting.name] = arguments[setting.name]
-        elif text is not None and text != "":
-            values[setting.name] = _parse(text, kind, setting.variable)
-        elif setting.name in file:
-            source = f"{setting.name} in {path}"
-            values[setting.name] = _parse(_scalar(file[setting.name], source), kind, source)
-    if "root" in values:
-        values["root"] = str(_expanded(values["root"]))
-    return Settings(**values)
+        value, source, problem = setting.default, "default", ""
+        try:
+            if arguments and arguments.get(setting.name) is not None:
+                value, source = arguments[setting.name], "argument"
+            elif text is not None and text != "":
+                source = "environment"
+                value = _parse(text, types[setting.name], setting.variable)
+            elif setting.name in file:
+                source, place = "file", f"{setting.name} in {path}"
+                value = _parse(_scalar(file[setting.name], place), types[setting.name], place)
+        except ValueError as error:
+            problem = str(error)
+        if setting.name == "root" and not problem:
+            value = str(_expanded(value))
+        yield Settled(setting, value, source, problem)
+
+
+def unknown_keys(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Keys of the configuration file that are no settings; its tables are others' affair.
+
+    Raises:
+        ValueError: the configuration file cannot be understood.
+    """
+    file, _ = _read_file(os.environ if environ is None else environ)
+    known = {setting.name for setting in SETTINGS}
+    return sorted(
+        key for key, value in file.items() if key not in known and not isinstance(value, dict)
+    )
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Variables that are called like settings and are none; those of a server are its affair."""
+    known = {setting.variable for setting in SETTINGS} | {*OTHER_VARIABLES}
+    return sorted(
+        name
+        for name in (os.environ if environ is None else environ)
+        if name.startswith("ML_DASH_")
+        and not name.startswith("ML_DASH_SERVER_")
+        and name not in known
+    )
 
 
 def token(environ: Mapping[str, str] | None = None) -> str | None:

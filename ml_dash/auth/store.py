@@ -144,6 +144,12 @@ class TokenStore:
         write_whole(self.path, orjson.dumps(entries, option=orjson.OPT_INDENT_2))
 
 
+def keyring_name() -> str:
+    """What the keyring in use is called; empty where there is no real one. May wait for it."""
+    backend = _keyring()
+    return "" if backend is None else str(getattr(backend, "name", type(backend).__name__))
+
+
 def _keyring() -> Any:
     """The keyring in use, `None` where there is no real one."""
     try:
@@ -168,7 +174,7 @@ def _to_keyring(url: str, text: str) -> str:
             return ""
     except Exception:  # noqa: BLE001 - locked, forbidden, full: then the file
         return ""
-    return f"the keyring ({getattr(backend, 'name', type(backend).__name__)})"
+    return f"the keyring ({keyring_name()})"
 
 
 def _from_keyring(url: str) -> Tokens | None:

@@ -76,6 +76,11 @@ class Credentials:
     def __getstate__(self) -> None:
         raise TypeError("credentials are not pickled; make new ones in the other process")
 
+    @property
+    def given(self) -> bool:
+        """Whether the token is the caller's or `ML_DASH_TOKEN`, which nobody renews."""
+        return self._given is not None
+
     def header(self) -> str | None:
         """What to send as `Authorization`; `None` if nobody is logged in.
 

@@ -1,6 +1,7 @@
 """The command line, `ml-dash`: runs looked at here or on a server, copied, and served.
 
-Exit codes: 0 done; 1 done, and something is wrong (`check`); 2 it could not be done; 130 Ctrl-C.
+Exit codes: 0 done; 1 done, and something is wrong (`check`, `doctor`); 2 it could not be done; 130
+Ctrl-C.
 Results go to stdout, everything else to stderr.
 """
 
@@ -16,6 +17,7 @@ from ml_dash.cli.check import CHECK
 from ml_dash.cli.clean import CLEAN
 from ml_dash.cli.command import BROKEN_PIPE, FAILED, INTERRUPTED, Command, CommandError
 from ml_dash.cli.copies import DELETE, DOWNLOAD
+from ml_dash.cli.doctor import DOCTOR
 from ml_dash.cli.export import EXPORT
 from ml_dash.cli.logs import LOGS
 from ml_dash.cli.pictures import FRAMES, PLOT, VIDEO
@@ -50,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     TOKEN,
     SERVE,
     SERVER,
+    DOCTOR,
 )
 """All commands in the order of the help. The documentation is held against it."""
 

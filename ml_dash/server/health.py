@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Request
 
 from ml_dash.server.problems import Problem
+from ml_dash.version import __version__
 from ml_dash.wire import API
 
 BOUND = 3.0
@@ -73,7 +74,7 @@ class Probe:
 @router.get("/health")
 async def read_health() -> dict[str, str]:
     """Whether the process lives."""
-    return {"status": "ok"}
+    return {"status": "ok", "version": __version__}
 
 
 @router.get("/ready")
