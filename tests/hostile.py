@@ -19,12 +19,13 @@ WAYS = (
     "closed",
     "half",
     "endless",
+    "drip",
     "html",
     "portal",
     *map(str, STATUSES),
 )
 """`silent` accepts and never answers; `half` promises more than it sends; `endless`
-sends blanks for ever; `html` is a proxy's 502,
+sends blanks for ever, `drip` one now and then; `html` is a proxy's 502,
 `portal` a page with 200; numbers are statuses."""
 
 
@@ -105,6 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"Content-Type": "application/json"}, b" " * (1 << 20), 1 << 50)
             while not hostile.over.is_set():
                 self.wfile.write(b" " * (1 << 20))
+        elif way == "drip":
+            self._answer(200, {"Content-Type": "application/json"}, b" ", 1 << 20)
+            while not hostile.over.wait(0.1):
+                self.wfile.write(b" ")
         elif way in ("html", "portal"):
             self._answer(502 if way == "html" else 200, {"Content-Type": "text/html"}, PAGE)
         else:

@@ -37,6 +37,7 @@ KINDS: dict[str, tuple[type[RemoteError], str]] = {
     "closed": (UnreachableError, "closed"),
     "half": (UnreachableError, "closed"),
     "endless": (UnreachableError, "garbled"),
+    "drip": (UnreachableError, "timeout"),
     "html": (UnreachableError, "html"),
     "portal": (UnreachableError, "html"),
     "401": (UnauthorizedError, "unauthorized"),

@@ -24,7 +24,7 @@ PAUSE = 5.0
 """Seconds between two looks at runs that are watched."""
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """A run to be sent."""
 
     folder: Path
@@ -60,7 +60,7 @@ def _run(options: Namespace, screen: Screen) -> int:
         time.sleep(PAUSE)
 
 
-def runs_of(options: Namespace) -> Iterator[_Run]:
+def runs_of(options: Namespace) -> Iterator[Run]:
     """The runs that RUN… or `--all` names, under the prefixes that they have.
 
     Raises:
@@ -79,10 +79,10 @@ def runs_of(options: Namespace) -> Iterator[_Run]:
     for view in found:
         folder = view.folder
         assert folder is not None  # whatever the command line names is a folder
-        yield _Run(folder, prefix_in(folder))
+        yield Run(folder, prefix_in(folder))
 
 
-def _lives(run: _Run) -> bool:
+def _lives(run: Run) -> bool:
     from ml_dash.backends import LocalBackend
     from ml_dash.reading import RunView
     from ml_dash.reading.status import RUNNING
@@ -90,9 +90,7 @@ def _lives(run: _Run) -> bool:
     return RunView(LocalBackend(run.folder), run.prefix).status == RUNNING
 
 
-def _send(
-    run: _Run, client: RemoteClient, screen: Screen, known: dict[Path, ReplicaReport]
-) -> None:
+def _send(run: Run, client: RemoteClient, screen: Screen, known: dict[Path, ReplicaReport]) -> None:
     """Send one run, and tell what came of it; of one that is watched, only what is new."""
     from ml_dash.sync import replicate
 

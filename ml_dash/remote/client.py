@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_dash.remote.address import server_url
 from ml_dash.remote.failures import garbled, of_answer
-from ml_dash.remote.transport import MOST, Transport
+from ml_dash.remote.transport import Transport
 from ml_dash.wire import API
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class RemoteClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
-        most: int = MOST,
+        most: int | None = None,
     ) -> Response:
         """Make a request; its answer went well.
 
@@ -80,7 +80,8 @@ class RemoteClient:
             body: the body as it is; say in `headers` what it is.
             headers: more of them.
             stream: leave the answer's body to be read by the caller.
-            most: bytes that it may have otherwise.
+            most: bytes that it may have otherwise, however long they take; by default 64 MiB, in
+                ten minutes.
 
         Raises:
             RemoteError: it did not go well; its class says in which way.
@@ -129,6 +130,11 @@ class RemoteClient:
         if found is _BROKEN:
             raise garbled(self.url, "is not JSON, or not all of it")
         return found
+
+    @property
+    def moved(self) -> float:
+        """When bytes last went to the server or came from it, by `time.monotonic()`."""
+        return self._transport.moved
 
     @property
     def own(self) -> str:

@@ -1,4 +1,4 @@
-"""How a request to a server can fail.
+"""How a request to a server can fail::
 
     RemoteError
      ├─ UnreachableError     no answer, or none of an ML-Dash server; `kind` says how

@@ -5,6 +5,7 @@ A session belongs to one thread of one process: neither forks nor threads share 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -21,7 +22,7 @@ MOST = 64 << 20
 """Bytes of an answer, unless the caller expects more: what is no ML-Dash server may never end."""
 
 LONGEST = 600.0
-"""Seconds that an answer may take."""
+"""Seconds that such an answer may take; a file, which is larger, only has to come fast enough."""
 
 _PIECE = 1 << 16
 
@@ -40,11 +41,16 @@ class Transport:
 
     Args:
         url: the server's, as `server_url` gives it; errors name it.
-        timeout: seconds to connect, and between two pieces of an answer.
+        timeout: seconds to connect, and between two pieces of an answer. One that began to come
+            may besides be waited for no longer than this and a second for each 8 KiB of it.
+
+    Attributes:
+        moved: when bytes last went out or came in, by `time.monotonic()`.
     """
 
     def __init__(self, url: str, timeout: tuple[float, float] = (5.0, 30.0)) -> None:
         self.url = url
+        self.moved = 0.0
         self._timeout = timeout
         self._local = threading.local()
 
@@ -53,6 +59,7 @@ class Transport:
 
     def __setstate__(self, state: tuple[str, tuple[float, float]]) -> None:
         self.url, self._timeout = state
+        self.moved = 0.0
         self._local = threading.local()
 
     def send(
@@ -63,7 +70,7 @@ class Transport:
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
-        most: int = MOST,
+        most: int | None = None,
         **options: Any,
     ) -> Response:
         """Make a request and give its answer, whatever its status. Follows no redirect.
@@ -74,7 +81,8 @@ class Transport:
             authorization: the header of that name.
             headers: others.
             stream: leave the body to be read by the caller, unless it tells of an error.
-            most: bytes that the body may have otherwise.
+            most: bytes that the body may have otherwise, however long they take; `MOST`, in
+                `LONGEST` seconds, by default.
             options: `params`, `json` or `data`, as `requests` has them.
 
         Raises:
@@ -104,17 +112,20 @@ class Transport:
         # Only here, so that no exception with the request, and its token, hangs on this one.
         raise failure
 
-    def _take(self, response: Response, most: int) -> None:
+    def _take(self, response: Response, most: int | None) -> None:
         """Read the body, as `requests` itself does where it is not told to leave it."""
         pieces: list[bytes] = []
-        size, end = 0, time.monotonic() + LONGEST
+        size, end = 0, time.monotonic() + (LONGEST if most is None else math.inf)
         for piece in response.iter_content(_PIECE):
             size += len(piece)
-            if size > most or time.monotonic() > end:
+            if size > (MOST if most is None else most) or time.monotonic() > end:
                 response.close()
                 raise garbled(self.url, "has no end")
             pieces.append(piece)
         response._content = b"".join(pieces)
+
+    def _note(self) -> None:
+        self.moved = time.monotonic()
 
     def close(self) -> None:
         """Close the connections of this thread."""
@@ -128,9 +139,12 @@ class Transport:
         if held is None or self._local.process != os.getpid():
             import requests
 
+            from ml_dash.remote.pace import PacedAdapter
             from ml_dash.version import __version__
 
             held = requests.Session()
+            for scheme in ("http://", "https://"):
+                held.mount(scheme, PacedAdapter(self._note))
             held.headers["User-Agent"] = f"ml-dash/{__version__}"
             self._local.session, self._local.process = held, os.getpid()
         return held

@@ -34,6 +34,10 @@ class Replica:
         client: the server.
         prefix: the run's key; by default what its first session said.
         verify: hold what the server has already against its checksums, too.
+
+    Attributes:
+        client: as given.
+        connected: whether the server has the run, as far as is known.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class Replica:
         self.backend = LocalBackend(folder)
         self._verify = verify
         self.connected = False
-        self._client = client
+        self.client = client
         self._prefix = prefix
         self._rows: RowSender | None = None
         self._files: FileSender | None = None
@@ -63,10 +67,10 @@ class Replica:
         """
         prefix = self._prefix or prefix_in(self.backend.folder)
         about = {"prefix": prefix, "id": first_id(self.backend) or "", "create": True}
-        run = self._client.json("POST", "/runs", json=about)["run"]
-        sender = RowSender(self.backend, self._client, str(run["id"]))
+        run = self.client.json("POST", "/runs", json=about)["run"]
+        sender = RowSender(self.backend, self.client, str(run["id"]))
         sender.fetch_ends(verify=self._verify)
-        files = FileSender(self.backend, self._client, str(run["id"]))
+        files = FileSender(self.backend, self.client, str(run["id"]))
         if self._rows is not None and self._files is not None:  # what was counted stays counted
             sender.rows, sender.bytes = self._rows.rows, self._rows.bytes
             files.files, files.bytes = self._files.files, self._files.bytes

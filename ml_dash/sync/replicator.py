@@ -98,8 +98,8 @@ class Replicator:
     def finish(self, timeout: float) -> ReplicaReport:
         """Send the rest, for `timeout` seconds at most, and say what finishes it if some is left.
 
-        To be called when everything is on disk. A server that does not answer is waited for some
-        seconds only, and one that refuses not at all.
+        To be called when everything is on disk. A server that does not answer, or falls silent, is
+        waited for some seconds only, and one that refuses not at all.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended the waiting; it was said what finishes it.
@@ -114,8 +114,9 @@ class Replicator:
             while self._thread is not None and (left := begun + timeout - time.monotonic()) > 0:
                 if worker.done.wait(min(left, 0.25)):
                     break
-                if worker.is_unheard():
-                    return self._leave("the server does not answer")
+                if worker.patience() <= 0:
+                    silent = f"the server has been silent for {worker.silence():.0f} s"
+                    return self._leave(silent)
                 if time.monotonic() >= say_at:
                     say_at = time.monotonic() + AGAIN
                     self._tell_progress(left)
@@ -132,11 +133,18 @@ class Replicator:
 
     def _tell_progress(self, left: float) -> None:
         report = self._worker.report()
-        why = f" ({report.error})" if report.error else ""
-        files = f" and {report.pending_files:,} files" if report.pending_files else ""
+        rest = [f"{report.pending:,} bytes of rows"] if report.pending else []
+        rest += [f"{report.pending_files:,} files"] if report.pending_files else []
+        silence = self._worker.silence()
+        state = (
+            report.error
+            or (f"the server has been silent for {silence:.0f} s" if silence >= SILENT else "")
+            or "it takes them"
+        )
+        rest_text = " and ".join(rest) or "some requests"
         exits.say(
-            f"the run {self.prefix!r} is on disk; {report.pending:,} bytes of rows{files} are still"
-            f" to be sent to the server{why}; waiting {max(0, left):.0f} s more at most"
+            f"the run {self.prefix!r} is on disk; still to be sent to the server: {rest_text};"
+            f" {state.rstrip('.')}. {_waits(left, self._worker.outlook())} (Ctrl-C ends it now)"
         )
 
     def _leave(self, unfinished: str) -> ReplicaReport:
@@ -146,9 +154,16 @@ class Replicator:
         if not report.ok:
             exits.say(
                 f"the run {self.prefix!r} is on disk, but not all of it is on the server: {report}."
-                f" `ml-dash sync {self.folder}` sends the rest"
+                f" {self._worker.remedy()}"
             )
         return report
+
+
+def _waits(left: float, patience: float) -> str:
+    """How long the end of a run still waits: for an answer, and at most."""
+    if patience < left:
+        return f"Waiting {max(1, patience):.0f} s more for an answer"
+    return f"Waiting {max(1, left):.0f} s more at most"
 
 
 def replicate_run(folder: Path, prefix: str, settings: Settings) -> Replicator | None:

@@ -14,7 +14,7 @@ from ml_dash.sync.report import ReplicaReport
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
-    from ml_dash.sync.replica import Replica
+    from ml_dash.sync.replica import Progress, Replica
     from ml_dash.sync.trouble import BackOff
 
 logger = logging.getLogger("ml_dash")
@@ -22,12 +22,23 @@ logger = logging.getLogger("ml_dash")
 UNANSWERED = 5.0
 """Seconds that the end of a run waits for a server that does not answer."""
 
+STALLED = 10.0
+"""Seconds that it waits for one that has answered before, while no byte goes out or comes in."""
+
 SOON = 1.0
 """Seconds between two attempts at most while the run is ending."""
 
 _NEEDED = (
     *("ml_dash.sync.replica", "ml_dash.sync.trouble", "ml_dash.sync.server", "ml_dash.remote"),
-    *("ml_dash.auth", "ml_dash.reading", "requests", "idna", "encodings.idna", "netrc"),
+    *(
+        "ml_dash.remote.pace",
+        "ml_dash.auth",
+        "ml_dash.reading",
+        "requests",
+        "idna",
+        "encodings.idna",
+        "netrc",
+    ),
     *("deflate", "hashlib"),
 )
 
@@ -68,7 +79,9 @@ class Worker:
         self._failing: float | None = None  # since when nothing works
         self._failure: Exception | None = None
         self._error: str | None = None
-        self._stopped = False
+        self._refusal: Exception | None = None  # what no further attempt would mend
+        self._heard = 0.0  # when something was last taken
+        self._taken = (0, 0)
         self._settled = False  # whether all was sent that was there when the run ended
         self._said: set[str] = set()
 
@@ -79,11 +92,41 @@ class Worker:
         self._finishing = time.monotonic()
         self.wake.set()
 
-    def is_unheard(self) -> bool:
-        """Whether the run is ending, and the server has not said a word to it for too long."""
-        heard = self._replica is not None and self._replica.connected
-        since = self._finishing
-        return not heard and since is not None and time.monotonic() - since > UNANSWERED
+    def patience(self) -> float:
+        """Seconds after which the end of the run waits no more, unless the server is heard of."""
+        if self._finishing is None:
+            return STALLED
+        if self._replica is None or not self._replica.connected:
+            return UNANSWERED - (time.monotonic() - self._finishing)
+        known = max(self._finishing, self._failing or 0.0, self._sign())
+        return STALLED - (time.monotonic() - known)
+
+    def outlook(self) -> float:
+        """Seconds that it is likely to wait: attempts that fail are not made for as long."""
+        if self._failing is None:
+            return self.patience()
+        failed = time.monotonic() - max(self._finishing or 0.0, self._failing)
+        return min(self.patience(), UNANSWERED - failed)
+
+    def silence(self) -> float:
+        """Seconds since the run began to end, or the server was heard of later than that."""
+        return time.monotonic() - max(self._finishing or 0.0, self._sign())
+
+    def remedy(self) -> str:
+        """What brings the rest to the server, once this has ended."""
+        from ml_dash.remote import ForbiddenError, NotFoundError
+
+        sync = f"`ml-dash sync {self._folder}`"
+        if isinstance(self._refusal, ForbiddenError):
+            return (
+                "Have an owner of the namespace make you a writer there, or use a token that may"
+                f" write; only then {sync} sends it"
+            )
+        if isinstance(self._refusal, NotFoundError):
+            return f"{sync} would make it there anew"
+        if self._refusal is not None:
+            return f"Until that is put right, {sync} is refused as well"
+        return f"{sync} sends the rest"
 
     def leave(self) -> None:
         """End as soon as what is going on has ended."""
@@ -110,7 +153,7 @@ class Worker:
         """Send what there is, again and again, until the run has ended and all is sent."""
         try:
             wait: float | None = 0.0
-            while not self._stopped:
+            while self._refusal is None:
                 finishing = self._sleep(wait)
                 if self._leaving:
                     return
@@ -154,7 +197,7 @@ class Worker:
         # Under the lock that a fork waits for: this is not the thread of a caller.
         lazy.load(*_NEEDED)
         try:
-            self._connected().advance()
+            self._connected().advance(self._hear)
         except Exception as error:  # noqa: BLE001 - not even a defect of ours may end the training
             return self._fail(error)
         self._succeed()
@@ -169,7 +212,17 @@ class Worker:
             self._replica = Replica(self._folder, client, self._prefix)
         return self._replica
 
+    def _sign(self) -> float:
+        """When the server was last heard of, or bytes went out to it; 0 for never."""
+        client = self._client or (self._replica.client if self._replica is not None else None)
+        return max(self._heard, getattr(client, "moved", 0.0))
+
+    def _hear(self, progress: Progress) -> None:
+        if (taken := (progress.rows, progress.files)) != self._taken:
+            self._taken, self._heard = taken, time.monotonic()
+
     def _succeed(self) -> None:
+        self._heard = time.monotonic()
         if self._back_off is not None:
             self._back_off.reset()
         if self._failing is not None:
@@ -194,7 +247,7 @@ class Worker:
             self._failing = time.monotonic()
         connected = self._replica is not None and self._replica.connected
         if ends_replication(error, connected=connected):
-            self._stopped = True
+            self._refusal = error
             self._say("stopped", f"{text}. The run {self._prefix!r} stays in {self._folder} only")
             return 0.0
         self._say(kind_of(error), f"{text}. The run goes on, and is sent as soon as that works")
