@@ -14,15 +14,16 @@ from ml_dash.cli.screen import Screen
 from ml_dash.cli.server_argument import client_for, take_url
 
 if TYPE_CHECKING:
+    from ml_dash.cli.sync import Run
     from ml_dash.remote import RemoteClient
 
 _MOST_SHOWN = 5
 
 
 class _Clean(NamedTuple):
-    """A run that the server has all of."""
+    """A run that the server has all of, and what it is called here."""
 
-    prefix: str
+    name: str
     folder: Path
     size: int
     state: dict[Path, tuple[int, int]]
@@ -58,7 +59,7 @@ def _run(options: Namespace, screen: Screen) -> int:
         screen.say("there is nothing to free")
         return WRONG if refused and options.targets else DONE
     for clean in found:
-        screen.line(f"{clean.prefix}  {size(clean.size)}")
+        screen.line(f"{clean.name}  {size(clean.size)}")
     total = size(sum(clean.size for clean in found))
     if options.dry_run:
         screen.say(f"{count(len(found), 'run')} of {total} could be freed")
@@ -69,7 +70,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     freed = 0
     for clean in found:
         if _is_written(clean.folder) or _state(clean.folder) != clean.state:
-            screen.say(f"{clean.prefix} stays: it was written since it was checked")
+            screen.say(f"{clean.name} stays: it was written since it was checked")
             continue
         remove_run(clean.folder)
         freed += clean.size
@@ -82,8 +83,10 @@ def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterat
     from ml_dash.buffer.recovery import drain_dead
     from ml_dash.cli.sync import runs_of
     from ml_dash.remote import RemoteError
+    from ml_dash.settings import load
 
     for run in runs_of(options):
+        name = _name(run, Path(options.root or load().root))
         drain_dead(run.folder)
         before = _state(run.folder)
         try:
@@ -91,12 +94,19 @@ def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterat
         except (RemoteError, OSError) as error:
             reasons = [str(error)]
         if not reasons:
-            yield _Clean(run.prefix, run.folder, _size(run.folder), before)
+            yield _Clean(name, run.folder, _size(run.folder), before)
             continue
         shown = "; ".join(reasons[:_MOST_SHOWN])
         more = f"; and {len(reasons) - _MOST_SHOWN:,} more" if len(reasons) > _MOST_SHOWN else ""
-        screen.say(f"{run.prefix} stays: {shown}{more}")
+        screen.say(f"{name} stays: {shown}{more}")
         yield None
+
+
+def _name(run: Run, root: Path) -> str:
+    """The run's prefix, and its folder where that is not the prefix: a copy, or one elsewhere."""
+    if run.folder.resolve() == (root / run.prefix).resolve():
+        return run.prefix
+    return f"{run.prefix} in {run.folder}"
 
 
 def _reasons(folder: Path, prefix: str, client: RemoteClient, screen: Screen) -> list[str]:
