@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import queue
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
 import requests
 
 from .browser import Page
@@ -23,25 +20,6 @@ sys.path.append(str(Path(__file__).parents[1]))
 from cli_process import command, environ
 
 _ADDRESS = re.compile(r"(http://[\d.]+:\d+)(/\S+)")
-
-
-def record_once(factory: pytest.TempPathFactory, name: str, record: Callable[[Path], None]) -> Path:
-    """A folder of runs that is recorded once, however many processes the tests are run by.
-
-    Args:
-        factory: of this process.
-        name: of the folder.
-        record: writes the runs into it.
-    """
-    base = factory.getbasetemp()
-    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    with root.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            unfinished = root.with_suffix(".part")
-            record(unfinished)
-            unfinished.rename(root)
-    return root
 
 
 class Shown:

@@ -340,6 +340,24 @@ def test_a_highlight_makes_the_others_faint(bench: Page) -> None:
     assert painted(bench, 0, 0.9, 1, 0.1) == before
 
 
+def test_a_highlight_draws_no_line_but_its_own(bench: Page) -> None:
+    """However many there are; only a change of the curves draws all of them."""
+    lines = [{"y": [1.0 * n, 2.0], "label": f"l{n}"} for n in range(20)]
+    add(bench, {}, *lines)
+    bench.run(
+        "const own = CanvasRenderingContext2D.prototype, stroke = own.stroke; window.strokes = 0;"
+        "own.stroke = function (...all) { window.strokes += 1; return stroke.apply(this, all); }"
+    )
+    for name in ("l3", "l17", None):
+        bench.run("bench.charts[0].highlight(arguments[0])", name)
+        settle(bench)
+    few = bench.evaluate("window.strokes")
+    bench.run("bench.charts[0].zoom([0, 0.5])")
+    settle(bench)
+    assert bench.evaluate("window.strokes") - few >= 20
+    assert few < 12
+
+
 def test_many_changes_are_one_drawing(bench: Page) -> None:
     """Whatever is changed within a frame is drawn once, and nothing of it in other charts."""
     add(bench, {}, {"y": [1.0, 2.0]})
@@ -398,3 +416,12 @@ def test_what_ends_listens_no_more(bench: Page) -> None:
     settle(bench)
     assert len(events(bench, "hover")) == before
     assert bench.evaluate("bench.charts[0].draws") == drawn
+
+
+def test_columns_that_tell_most_are_preferred_by_their_whole_name(bench: Page) -> None:
+    """`return` says more than `episode`, also where it is all of a column's name."""
+    found = bench.run(
+        "return import(new URL('../static/groups.js', location)).then((groups) =>"
+        " groups.telling(groups.group({'metrics/env': ['episode', 'return']}, true), 1)[0].columns)"
+    )
+    assert found == ["return"]

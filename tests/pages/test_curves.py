@@ -13,12 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from once import made_once
 from PIL import Image
 
 from ml_dash import Experiment
 
 from .browser import Page
-from .shown import Shown, record_once
+from .shown import Shown
 
 ROWS = 1_000_000
 SPIKE, NOTHING = 640_123, 300_000  # the steps of the one sample far out, and of the NaN
@@ -55,7 +56,7 @@ def record(root: Path) -> None:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """The pages over the runs."""
-    with Shown(record_once(tmp_path_factory, "curves", record)) as found:
+    with Shown(made_once(tmp_path_factory, "curves", record)) as found:
         yield found
 
 
@@ -99,8 +100,10 @@ def place(x: float, low: float, high: float, width: int) -> int:
 
 
 def table(page: Page, card: str, name: str) -> list[dict[str, str]]:
-    """The rows of the CSV that a chart saves."""
+    """The rows of the CSV that a chart saves of the points that it shows."""
     page.click(f"{card} button[title*=table]")
+    if page.all(f"{card} .card-offer"):
+        page.click(f"{card} .card-offer button")
     return list(csv.DictReader(io.StringIO(page.saved(name).decode())))
 
 

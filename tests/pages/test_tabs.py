@@ -131,7 +131,7 @@ def test_the_tree_is_searched(page: Page, shown: Shown) -> None:
     shown.view(page, "files", "one")
     page.wait_text(".tree", "results")
     page.type("#pane input[type=search]", "summary")
-    page.wait_text(".files .bar", "1 files")
+    page.wait_text(".files .bar", "1 file")
 
 
 def test_nothing_of_a_run_becomes_a_part_of_the_page(page: Page, shown: Shown) -> None:

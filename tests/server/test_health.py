@@ -28,6 +28,7 @@ from ml_dash.server.database import Database
 from ml_dash.server.serving import UnreachableError, reach, serve
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.tables import User
+from ml_dash.version import __version__
 
 from .inside import Inside, make_run
 from .serving import KINDS, Machines, Served
@@ -50,7 +51,8 @@ def ready(inside: Inside) -> Any:
 def test_a_server_that_works_is_ready(inside: Inside) -> None:
     """Without a token: balancers have none."""
     assert ready(inside).json() == {"status": "ready", "database": "ok", "store": "ok"}
-    assert TestClient(inside.app).get("/api/v1/health").json() == {"status": "ok"}
+    alive = TestClient(inside.app).get("/api/v1/health").json()
+    assert alive == {"status": "ok", "version": __version__}
 
 
 @pytest.mark.parametrize("name", ["database", "store"])

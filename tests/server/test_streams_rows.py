@@ -191,3 +191,28 @@ def test_rows_can_be_read_back_as_they_were_written(client: Any) -> None:
     assert b"NaN" in answer.content and b"null" in answer.content
     orjson.loads(answer.content)
     assert same(decode_row(answer.content), row)
+
+
+def test_a_table_has_each_value_as_it_was_recorded(client: Any) -> None:
+    """Elements of lists and nested fields by their names; what is missing is empty, NaN is NaN."""
+    given = [
+        {"timestamp": 1.5, "step": 1, "q": [0.1, 1e300], "pose": {"x": -3}, "=1+1": "=2+2"},
+        {"timestamp": 2.5, "step": 2, "q": [math.nan, 2]},
+        {"timestamp": 3.5, "pose": {"x": 0.1}, "=1+1": 'a,"b"'},
+    ]
+    run, _ = fill(client, {"tracks/arm/w.jsonl": given})
+    path = f"/api/v1/runs/{run}/streams/tracks/arm/rows"
+    names = ["q[0]", "q[1]", "pose.x", "=1+1"]
+    answer = client.get(path, params={"format": "csv", "column": names})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="arm.csv"')
+    assert answer.text.split("\r\n") == [
+        "timestamp,step,q[0],q[1],pose.x,'=1+1",
+        "1.5,1,0.1,1e+300,-3,'=2+2",
+        "2.5,2,NaN,2,,",
+        '3.5,,,,0.1,"a,""b"""',
+        "",
+    ]
+    part = client.get(path, params={"format": "csv", "column": ["pose.x"], "start_step": 2})
+    assert part.text == "timestamp,step,pose.x\r\n2.5,2,\r\n"
+    assert client.get(path, params={"format": "csv"}).status_code == 422

@@ -111,7 +111,7 @@ def revoke_token(request: Request, who: Poster, form: Posted, data: Data) -> Res
         tokens.end(data, who.user_id, form.get("id", ""), now, ("api", *_DEVICES))
     except Problem as problem:
         return _account(request, who, data, problem.status, error=problem.detail)
-    return go("/account?done=revoked")
+    return go(request, "/account?done=revoked")
 
 
 @router.post("/account/password")
@@ -138,7 +138,7 @@ def change_password(request: Request, who: Poster, form: Posted, data: Data) -> 
             secrets.revoke_all(session, who.user_id, now, ("access", "refresh"))
 
     data.transaction(work)
-    return go("/account?done=password")
+    return go(request, "/account?done=password")
 
 
 @router.get("/device")

@@ -35,7 +35,7 @@ def style() -> Response:
 def login_page(request: Request, next: str = "") -> Response:
     """The page to log in."""
     if secrets.visitor(request) is not None:
-        return go(local_path(next))
+        return go(request, local_path(next))
     return show(request, "login.html", next=local_path(next))
 
 
@@ -77,7 +77,7 @@ def start_session(request: Request, data: Data, user_id: str, path: str) -> Resp
         ends = now + seconds
         return secrets.issue(session, user_id, "session", SCOPES, expires=ends, now=now)[1]
 
-    answer = go(path)
+    answer = go(request, path)
     cookies.keep_session(request, answer, data.transaction(work), seconds)
     return answer
 
@@ -95,7 +95,7 @@ def logout(request: Request, form: Posted, data: Data) -> Response:
     now: float = request.app.state.now()
     text = cookies.session_of(request)
     data.transaction(lambda session: _end(session, text, now))
-    answer = go("/login")
+    answer = go(request, "/login")
     cookies.drop_session(request, answer)
     return answer
 

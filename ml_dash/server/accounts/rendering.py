@@ -49,6 +49,7 @@ def show(
         "note": None,
         "meanings": MEANINGS,
         "csrf": cookies.csrf_token(request),
+        "base": base_of(request),
     }
     page = _templates().get_template(template).render(common | values | {"who": who})
     answer = HTMLResponse(page, status)
@@ -58,19 +59,24 @@ def show(
     return answer
 
 
-def go(path: str) -> RedirectResponse:
+def base_of(request: Request) -> str:
+    """What stands before each of our paths as users reach them: nothing, or such as `/dash`."""
+    return urlsplit(str(request.app.state.settings.url)).path.rstrip("/")
+
+
+def go(request: Request, path: str) -> RedirectResponse:
     """Have the browser load another page of ours."""
-    return RedirectResponse(path, 303)
+    return RedirectResponse(base_of(request) + path, 303)
 
 
 def login_first(request: Request) -> RedirectResponse:
     """Have the browser log in and come back to the page that it asked for."""
     asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return go(f"/login?next={quote(asked, safe='')}")
+    return go(request, f"/login?next={quote(asked, safe='')}")
 
 
 def local_path(text: str) -> str:
-    """A path on this server, whatever was asked for; `/` for all that leads elsewhere."""
+    """A path of ours, whatever was asked for; `/` for all that leads elsewhere."""
     odd = any(ord(c) <= 32 or ord(c) >= 127 or c == "\\" for c in text)
     if odd or not text.startswith("/") or text.startswith("//") or len(text) > 1000:
         return "/"

@@ -91,7 +91,7 @@ class FolderApp:
         def work(session: Session) -> Any:
             return issue(session, self._user_id, "session", self._scopes, now=time.time())[1]
 
-        answer = go("/")
+        answer = go(request, "/")
         state = request.app.state
         seconds = state.settings.session_seconds
         cookies.keep_session(request, answer, state.database.transaction(work), seconds)

@@ -14,12 +14,15 @@ from sqlalchemy import select
 
 from ml_dash.reading.lines import Row
 from ml_dash.server.access import Data, Objects, ReadRun
+from ml_dash.server.blobs.answers import disposition
 from ml_dash.server.problems import Problem
 from ml_dash.server.streams.answers import Format, answer_once, split_names, to_json
 from ml_dash.server.streams.arrow import MOST, to_arrow
 from ml_dash.server.streams.binary import MEDIA, pack_chart, pack_columns
 from ml_dash.server.streams.chart import Axis, find_pieces, make_chart
 from ml_dash.server.streams.chunks import StoredStream
+from ml_dash.server.streams.csv import MEDIA as CSV
+from ml_dash.server.streams.csv import csv_lines
 from ml_dash.server.streams.index import Index, read_index
 from ml_dash.server.streams.listing import list_streams
 from ml_dash.server.streams.names import list_columns
@@ -76,23 +79,33 @@ def read_stream(
     end_time: Seconds = None,
     columns: Joined = "",
     column: Names = [],  # noqa: B006
-    format: Literal["jsonl", "arrow"] = "jsonl",
+    format: Literal["jsonl", "arrow", "csv"] = "jsonl",
 ) -> Response:
-    """Rows in order of time, by number, step or time, all inclusive; as JSON Lines or Arrow.
+    """Rows in order of time, by number, step or time, all inclusive; as JSON Lines, Arrow or CSV.
 
     `count` and `limit` are the same; of both, the smaller one counts. `columns` are joined by
     commas; `column`, which may be repeated, takes a name that holds one. `timestamp` comes always.
+    CSV needs columns, which may be elements of lists as in a chart, such as `q[0]`; `step` comes,
+    too.
     """
     stream = StoredStream(data, objects, granted.run_id, name)
+    names = split_names(columns, column)
+    if format == "csv" and not names:
+        raise Problem(422, "query.columns: give the columns of the table")
     wanted = Wanted(
         first,
         min((n for n in (count, limit) if n is not None), default=None),
         (start_step, end_step),
         start_time,
         end_time,
-        split_names(columns, column) or None,
+        names or None if format != "csv" else None,
     )
     rows = read_rows(stream, wanted)
+    if format == "csv":
+        saved = {
+            "Content-Disposition": disposition(f"{name.partition('/')[2].replace('/', '-')}.csv")
+        }
+        return StreamingResponse(csv_lines(rows, names), media_type=CSV, headers=saved)
     if format == "jsonl":
         return StreamingResponse(lines(rows), media_type="application/x-ndjson")
     gathered = list(islice(rows, MOST + 1))

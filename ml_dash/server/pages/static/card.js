@@ -1,10 +1,12 @@
 // @ts-check
 /** One chart of the page with its title and tools, and the curves of all runs in it. */
 
+import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import { colour, dash } from "./colours.js";
 import { h, replace } from "./dom.js";
 import { sample } from "./legend.js";
+import { offer } from "./offer.js";
 import { download, fileName } from "./save.js";
 import { Source } from "./series.js";
 import { failure } from "./states.js";
@@ -27,6 +29,7 @@ import { failure } from "./states.js";
  * @property {(range: Range | null, from: Card) => void} onZoom
  * @property {(name: string | null, from: Card) => void} onNear
  * @property {(card: Card) => void} onLoad
+ * @property {(axis: Axis) => void} onAxis another axis is wanted
  * @property {AbortSignal} signal
  */
 
@@ -57,6 +60,8 @@ export class Card {
       h("button", { class: "plain", type: "button", title: hint, "aria-label": `${hint}: ${title}`, on: { click } }, text);
     this.values = h("span", { class: "card-values" });
     this.legend = h("div", { class: "card-legend" });
+    /** @type {HTMLElement | any} what can be saved, while it is asked */
+    this.offered = null;
     this.wide = tool("⤢", "Larger", () => this.#enlarge());
     this.element = h(
       "section",
@@ -235,7 +240,21 @@ export class Card {
     }
     this.chart.series(series);
     this.state.hidden = values > 0;
-    if (!values) replace(this.state, this.#sources.size ? "No numbers yet." : "No run that is shown has this.");
+    if (!values) this.#explain();
+  }
+
+  /** Says why nothing is shown. */
+  async #explain() {
+    const { room } = this;
+    if (room.look.axis === "step" && this.#sources.size && this.state.querySelector(".unstepped")) return; // it is said
+    replace(this.state, this.#sources.size ? "No numbers yet." : "No run that is shown has this.");
+    const [first] = this.#sources.values();
+    if (!first || room.look.axis !== "step") return;
+    const all = await api.get(`runs/${encodeURIComponent(first.run.id)}/streams`).catch(() => []);
+    const own = all.find((/** @type {any} */ stream) => stream.name === this.wanted.stream);
+    if (!own?.rows || own.steps || this.state.hidden || room.look.axis !== "step") return;
+    const change = h("button", { type: "button", on: { click: () => room.onAxis("relative") } }, "Show them over time");
+    replace(this.state, h("p", { class: "unstepped" }, "These rows have no steps. ", change));
   }
 
   /** Puts the cursor somewhere. @param {number | null} x */
@@ -282,7 +301,31 @@ export class Card {
 
   /** @param {"png" | "csv"} kind */
   async #save(kind) {
-    const blob = kind === "png" ? await this.chart.png() : new Blob([this.chart.csv()], { type: "text/csv" });
-    download(blob, `${fileName(this.title)}.${kind}`);
+    const points = this.chart.buckets();
+    if (kind === "csv" && points && !this.offered) this.#offer(points);
+    else {
+      this.#offer(0);
+      const blob = kind === "png" ? await this.chart.png() : new Blob([this.chart.csv()], { type: "text/csv" });
+      download(blob, `${fileName(this.title)}.${kind}`);
+    }
+  }
+
+  /** Lets the user choose between the points and all rows; of no points, takes the choice away. @param {number} points */
+  #offer(points) {
+    this.offered?.remove();
+    this.offered = null;
+    if (!points) return;
+    /** @type {Map<string, import("./offer.js").Part>} */
+    const parts = new Map();
+    for (const { run, column, source } of this.#sources.values()) {
+      const rows = source.whole?.count.reduce((sum, one) => sum + one, 0) ?? 0;
+      const part = parts.get(run.id) ?? { run, stream: this.wanted.stream, columns: [], rows: 0 };
+      part.columns.push(column);
+      part.rows = Math.max(part.rows, rows);
+      parts.set(run.id, part);
+    }
+    this.offered = offer(points, [...parts.values()], { onPoints: () => this.#save("csv"), onDone: () => this.#offer(0) });
+    this.plot.before(this.offered);
+    this.offered.querySelector("button").focus();
   }
 }

@@ -6,7 +6,7 @@ import { h, style } from "./dom.js";
 import { paint } from "./draw.js";
 import { listen } from "./pointer.js";
 import { Plane } from "./plane.js";
-import { extent, notPositive, prepare } from "./points.js";
+import { extent, notPositive, place, prepare } from "./points.js";
 import { snapshot } from "./save.js";
 import { around, numberTicks } from "./scales.js";
 import { gestures } from "./steer.js";
@@ -45,6 +45,9 @@ export class Chart {
   /** @type {string | null} */
   #strong = null;
   #frame = 0;
+  #stale = true;
+  /** All lines as they look while none stands out. @type {HTMLCanvasElement | null} */
+  #plain = null;
 
   /** @param {HTMLElement} root what it fills @param {Options} options */
   constructor(root, options) {
@@ -92,6 +95,7 @@ export class Chart {
   /** Frees its curves and its picture. */
   release() {
     this.lines = [];
+    this.#plain = null;
     Object.assign(this.canvas, { width: 0, height: 0 });
   }
 
@@ -153,7 +157,7 @@ export class Chart {
     if (key !== null && !this.lines.some((line) => line.key === key || line.groups.includes(/** @type {string} */ (key)))) key = null;
     if (key === this.#strong) return;
     this.#strong = key;
-    this.#later();
+    this.#later(false);
   }
 
   /** Pixels of the screen that the plot is wide. */
@@ -194,6 +198,19 @@ export class Chart {
     return snapshot(this.element, this.options.title, this.lines, this.#picture());
   }
 
+  /** How many points are shown, if any of them stands for several values; else 0. */
+  buckets() {
+    const [low, high] = this.range;
+    let [points, most] = [0, 0];
+    for (const { curve } of this.lines) {
+      for (let i = place(curve.x, low); i < curve.x.length && curve.x[i] <= high; i += 1) {
+        points += 1;
+        most = Math.max(most, curve.count[i]);
+      }
+    }
+    return most > 1 ? points : 0;
+  }
+
   /** The points that are shown, as a table. */
   csv() {
     return csv(this.options.x, this.lines, ...this.range);
@@ -220,7 +237,9 @@ export class Chart {
     signal.addEventListener("abort", () => cancelAnimationFrame(this.#frame));
   }
 
-  #later() {
+  /** Draws in the next frame. @param {boolean} [stale] whether more has changed than what stands out */
+  #later(stale = true) {
+    this.#stale ||= stale;
     if (this.#frame || !this.visible) return;
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
@@ -232,15 +251,41 @@ export class Chart {
     const scale = window.devicePixelRatio || 1;
     const { width, height } = this.plane;
     const [wide, high] = [Math.round(width * scale), Math.round(height * scale)];
-    if (this.canvas.width !== wide || this.canvas.height !== high) Object.assign(this.canvas, { width: wide, height: high });
+    const resized = this.canvas.width !== wide || this.canvas.height !== high;
+    if (resized) Object.assign(this.canvas, { width: wide, height: high });
     const to = this.canvas.getContext("2d");
     to.setTransform(scale, 0, 0, scale, 0, 0);
-    paint(to, this.#picture());
     this.draws += 1;
+    if (!this.#emphasize(to, resized)) return;
     this.#put(this.cursorLine, this.cursorAt);
     this.#put(this.hoverLine, this.#hover);
     this.#tell();
     this.options.onDrawn?.();
+  }
+
+  /**
+   * Paints all lines, or those that stand out over a faint picture of all: with many lines to a chart
+   * and many charts to a page, painting each line anew takes too long for a pointer that moves.
+   *
+   * @param {CanvasRenderingContext2D} to @param {boolean} resized
+   * @returns {boolean} whether more has changed than what stands out
+   */
+  #emphasize(to, resized) {
+    const anew = this.#stale || resized;
+    const picture = this.#picture();
+    const lines = picture.lines.map((line) => ({ ...line, look: /** @type {"plain"} */ ("plain") }));
+    if (anew) this.#plain = null;
+    if (anew || (!this.#plain && this.#strong === null)) paint(to, { ...picture, lines });
+    this.#stale = false;
+    if (this.#strong !== null) {
+      this.#plain ??= copied(this.canvas);
+      paint(to, { ...picture, lines: picture.lines.filter(({ look }) => look === "strong"), behind: this.#plain, all: lines.length });
+    } else if (this.#plain) {
+      to.clearRect(0, 0, picture.width, picture.height);
+      to.drawImage(this.#plain, 0, 0, picture.width, picture.height);
+      this.#plain = null; // few charts need it for long
+    }
+    return anew;
   }
 
   /** @returns {import("./draw.js").Picture} */
@@ -294,4 +339,12 @@ export class Chart {
       transform: `translateX(${Math.round(this.plane.toX(x))}px)`,
     });
   }
+}
+
+/** @param {HTMLCanvasElement} canvas */
+function copied(canvas) {
+  const made = document.createElement("canvas");
+  Object.assign(made, { width: canvas.width, height: canvas.height });
+  /** @type {CanvasRenderingContext2D} */ (made.getContext("2d")).drawImage(canvas, 0, 0);
+  return made;
 }

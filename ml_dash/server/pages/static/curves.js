@@ -71,6 +71,7 @@ export async function drawCurves(root, context, { compact = false } = {}) {
     choose: compact ? () => chooser(runs, draw) : null,
   });
   panel.onRange = bar.onRange;
+  panel.onAxis = bar.onAxis;
   const several = context.runs.length > 1;
   replace(body, bar.element, h("div", { class: "curve-body" }, several && !compact ? legend.element : null, charts));
   replace(root, body);

@@ -25,11 +25,14 @@ import { mapper } from "./scales.js";
  * @property {Line[]} lines
  * @property {number} smooth 0 for none
  * @property {boolean} envelope
+ * @property {HTMLCanvasElement | null} [behind] a picture of all lines, shown faintly below these
+ * @property {number} [all] how many lines there are in it
  * @property {{text: string, dim: string, line: string, font: string}} theme
  */
 
 const STEPS = 1000; // smoothing is counted by this part of the range that is shown
 const FAR = 2.5; // times the usual distance from the mean: a spike
+const FAINT = 0.18; // what is left of a line while another one stands out
 const DOTS = 9; // pixels between points from which on each has a dot
 
 /** @param {CanvasRenderingContext2D} to @param {Picture} picture */
@@ -37,6 +40,11 @@ export function paint(to, picture) {
   const { box } = picture;
   to.clearRect(0, 0, picture.width, picture.height);
   grid(to, picture);
+  if (picture.behind) {
+    to.globalAlpha = FAINT;
+    to.drawImage(picture.behind, 0, 0, picture.width, picture.height);
+    to.globalAlpha = 1;
+  }
   to.save();
   to.beginPath();
   to.rect(box.left - 3, box.top - 3, box.width + 6, box.height + 6);
@@ -94,14 +102,14 @@ function drawLine(to, picture, { curve, colour, dash, look }) {
   const toY = mapper(y, box.top + box.height, box.top);
   const shown = reduce(curve, x.low, x.high, box.width * (globalThis.devicePixelRatio || 1));
   const xs = shown.x.map(toX);
-  const faint = look === "faint" ? 0.18 : 1;
+  const faint = look === "faint" ? FAINT : 1;
   to.strokeStyle = colour;
   to.fillStyle = colour;
   to.lineJoin = "round";
   const floor = box.top + box.height + 4;
   const pieces = split(shown);
   if (picture.envelope && look !== "faint") {
-    const many = Math.min(1, Math.sqrt(4 / picture.lines.length)); // bands over each other turn to mud
+    const many = Math.min(1, Math.sqrt(4 / (picture.all ?? picture.lines.length))); // bands over each other turn to mud
     to.globalAlpha = (smooth ? 0.12 : 0.26) * (look === "strong" ? 1 : many);
     to.fill(envelope(shown, xs, toY, pieces, floor));
     to.globalAlpha = smooth ? 0.4 : 0.9;

@@ -38,6 +38,7 @@ class Files {
     this.said = h("span", { class: "dim", role: "status" });
     this.tree = h("div", { class: "tree", role: "tree", "aria-label": `Files of ${run.name}` });
     this.shown = h("div", { class: "shown" });
+    this.hint = h("div", {}, empty("Choose a file to see it.", "Pictures, videos, text and JSON are shown here; everything can be downloaded."));
     this.element = h("section", { class: "files" }, h("div", { class: "bar" }, this.search, this.said), h("div", { class: "halves" }, this.tree, this.shown));
     context.live.addEventListener(
       "segments",
@@ -59,7 +60,7 @@ class Files {
     this.next = "";
     await this.#more();
     const wanted = this.files.find((file) => file.path === place.value("file"));
-    if (wanted && !this.shown.childElementCount) await this.#show(wanted);
+    if (wanted && (!this.shown.childElementCount || this.hint.isConnected)) await this.#show(wanted);
   }
 
   async #more() {
@@ -70,13 +71,15 @@ class Files {
       this.files.push(...answer.files);
       this.next = answer.next ?? "";
       this.#draw();
+      if (!this.files.length && !words) this.hint.remove();
+      else if (!this.shown.childElementCount) replace(this.shown, this.hint);
     } catch (error) {
       if (!this.context.signal.aborted) replace(this.tree, failure(error, () => this.reload()));
     }
   }
 
   #draw() {
-    this.said.textContent = this.files.length ? `${count(this.files.length)}${this.next ? "+" : ""} files` : "";
+    this.said.textContent = this.files.length ? `${count(this.files.length)}${this.next ? "+" : ""} ${this.files.length === 1 ? "file" : "files"}` : "";
     if (!this.files.length) {
       replace(this.tree, this.search.value ? empty("No file matches.") : empty("No files were saved.", "Save one: experiment.files(\"results\").save_text(…, to=\"a.txt\")."));
       return;

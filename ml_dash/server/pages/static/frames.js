@@ -3,6 +3,7 @@
 
 import * as api from "./api.js";
 import { last } from "./cursor.js";
+import { joined } from "./track.js";
 
 const PAGE = 10_000;
 /** Frames that one request brings. */
@@ -28,9 +29,9 @@ export class Camera {
     /** @type {string[]} */
     this.types = [];
     this.ordered = true;
-    /** Of the last page, which is read again to learn of what came since. */
-    this.cursor = "";
-    this.begin = 0;
+    /** Where to read on: behind all that is known, and behind what was known the time before. */
+    this.page = { cursor: "", begin: 0 };
+    this.next = { cursor: "", begin: 0 };
     /** Stored pictures by place. @type {Map<number, Blob>} */
     this.blobs = new Map();
     this.stored = 0;
@@ -57,24 +58,36 @@ export class Camera {
 
   /** Reads which frames there are; again, to learn of those that came since. */
   async load() {
+    const before = this.next;
+    let count = await this.#read(before);
+    // What was encoded at the same time may come out of order, and a hash may come late
+    if (this.length !== count || this.hashes.includes(/** @type {any} */ (null), this.page.begin)) count = await this.#read(this.page);
+    if (this.length !== count) await this.#read({ cursor: "", begin: 0 });
+    this.page = before;
+    this.ordered = this.steps.every((step, i) => !i || step >= this.steps[i - 1]);
+  }
+
+  /** Reads all that is behind a place, and says how many frames there are. @param {{cursor: string, begin: number}} from */
+  async #read(from) {
     const base = `runs/${encodeURIComponent(this.run.id)}/frames/${api.encodePath(this.name)}`;
     const started = this.run.origin ?? this.run.started ?? 0;
-    for (;;) {
-      const page = await api.get(base, { cursor: this.cursor, limit: PAGE }, { signal: this.signal });
-      this.steps = this.steps.slice(0, this.begin);
-      this.times = this.times.slice(0, this.begin);
-      this.hashes.length = this.types.length = this.begin;
-      const steps = Float64Array.from(page.steps, (step) => (step === null ? NaN : step));
-      const times = Float64Array.from(page.timestamps, (time) => time - started);
-      this.steps = joined(this.steps, steps);
-      this.times = joined(this.times, times);
-      this.hashes.push(...page.sha256);
-      this.types.push(...page.types);
-      if (!page.next) break;
-      this.cursor = page.next;
-      this.begin = this.length;
+    for (let { cursor, begin } = from; ; ) {
+      const page = await api.get(base, { cursor, limit: PAGE }, { signal: this.signal });
+      this.steps = joined(
+        this.steps.subarray(0, begin),
+        Float64Array.from(page.steps, (step) => (step === null ? NaN : step)),
+      );
+      this.times = joined(
+        this.times.subarray(0, begin),
+        Float64Array.from(page.timestamps, (time) => time - started),
+      );
+      this.hashes.length = this.types.length = begin;
+      for (const hash of page.sha256) this.hashes.push(hash);
+      for (const type of page.types) this.types.push(type);
+      this.next = { cursor: page.last ?? cursor, begin: this.length };
+      if (!page.next) return page.count;
+      [cursor, begin] = [page.next, this.length];
     }
-    this.ordered = this.steps.every((step, i) => !i || step >= this.steps[i - 1]);
   }
 
   /** The frame that is shown at a spot: the last one that is not later; -1 if there is none. @param {import("./cursor.js").Spot} spot */
@@ -217,12 +230,4 @@ export function unpack(body) {
     at += size;
   }
   return found;
-}
-
-/** @param {Float64Array} a @param {Float64Array} b */
-function joined(a, b) {
-  const all = new Float64Array(a.length + b.length);
-  all.set(a);
-  all.set(b, a.length);
-  return all;
 }

@@ -13,8 +13,8 @@
 
 const MOST_PARTS = 16; // of a vector in one chart
 const TELLING = [
-  /(^|[/._])(loss|reward|return|success|error|acc(uracy)?)\b/i,
-  /(command|target|action|joint|angle|qpos|(^|[/._])q\b|position|pose|force|torque)/i,
+  /(^|[/._:])(loss|reward|return|success|error|acc(uracy)?)\b/i,
+  /(command|target|action|joint|angle|qpos|(^|[/._:])q\b|position|pose|force|torque)/i,
 ];
 
 /**

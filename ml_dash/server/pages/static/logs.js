@@ -1,6 +1,7 @@
 // @ts-check
 /** The messages of a run: the newest at the bottom, older ones as one scrolls up, followed live. */
 
+import { plain, styled } from "./ansi.js";
 import * as api from "./api.js";
 import { h, replace, style } from "./dom.js";
 import { duration, moment, short } from "./format.js";
@@ -153,7 +154,7 @@ class Logs {
 
   #tell() {
     const more = this.next ? (this.rows.length >= MOST ? "; narrow the search to see older ones" : "; scroll up for older ones") : "";
-    this.said.textContent = this.rows.length ? `${this.rows.length} messages${more}` : "";
+    this.said.textContent = this.rows.length ? `${this.rows.length} ${this.rows.length === 1 ? "message" : "messages"}${more}` : "";
   }
 
   #scrolled() {
@@ -165,7 +166,8 @@ class Logs {
   /** @param {any} row */
   #line(row) {
     const level = String(row.level ?? "info").toLowerCase();
-    const fields = Object.entries(row).filter(([name]) => !OWN.has(name) && !name.startsWith("_"));
+    const given = row.fields && typeof row.fields === "object" && !Array.isArray(row.fields) ? row.fields : {};
+    const fields = [...Object.entries(row).filter(([name, value]) => !OWN.has(name) && !name.startsWith("_") && value !== given), ...Object.entries(given)];
     const step = typeof row.step === "number" ? row.step : null;
     return h(
       "li",
@@ -175,7 +177,7 @@ class Logs {
         ? h("span")
         : h("button", { class: "plain", type: "button", title: "Show this step", on: { click: () => this.context.cursor.set({ step }) } }, `#${step}`),
       h("b", {}, level),
-      h("span", { class: "text" }, String(row.message ?? ""), fields.map(([name, value]) => h("span", { class: "dim" }, ` ${name}=${short(value)}`))),
+      h("span", { class: "text" }, styled(String(row.message ?? "")), fields.map(([name, value]) => h("span", { class: "dim" }, ` ${name}=${short(typeof value === "string" ? plain(value) : value)}`))),
     );
   }
 

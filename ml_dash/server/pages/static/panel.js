@@ -34,6 +34,8 @@ export class Panel {
     this.look = look;
     /** @param {string | null} _name */
     this.onNear = (_name) => {};
+    /** @param {import("./series.js").Axis} _axis */
+    this.onAxis = (_axis) => {};
     /** @param {Range | null} _range */
     this.onRange = (_range) => {};
     context.cursor.on(() => this.#cursor(), context.signal);
@@ -58,6 +60,7 @@ export class Panel {
       onZoom: (range, from) => this.zoom(range, from),
       onNear: (name) => this.highlight(name),
       onLoad: (card) => this.#hold(card),
+      onAxis: (axis) => this.onAxis(axis),
       signal: this.context.signal,
     });
     this.#cards.set(wanted.key, made);

@@ -2,12 +2,12 @@
 /** The path of a point: x and y, or x, y and z of a track, with a mark at the cursor. */
 
 import * as api from "./api.js";
-import { last } from "./cursor.js";
 import { h, replace, svg } from "./dom.js";
 import { number, streamName } from "./format.js";
 import * as place from "./place.js";
+import { TrackRows } from "./track.js";
 
-const POINTS = 2000;
+const SETTLED = 120; // milliseconds without a move before the exact row is asked for
 const SIZE = 100;
 
 /** Names that the two or three columns of a point have. */
@@ -37,8 +37,10 @@ export class PathView {
       h("div", { class: "bar" }, this.choice, this.plane, this.said),
       this.picture,
     );
-    /** @type {{run: any, steps: Float64Array, axes: Float64Array[]}[]} */
+    /** @type {TrackRows[]} */
     this.paths = [];
+    /** Rows that were read, by run and track. @type {Map<string, TrackRows>} */
+    this.known = new Map();
   }
 
   async load() {
@@ -94,21 +96,19 @@ export class PathView {
 
   /** @param {any} run @param {string} name @param {string[]} columns @param {AbortSignal} signal */
   async #load(run, name, columns, signal) {
-    const answer = await api.get(
-      `runs/${encodeURIComponent(run.id)}/streams/${api.encodePath(name)}/chart`,
-      { columns: columns.join(","), x: "step", buckets: POINTS },
-      { signal },
-    );
-    const given = columns.map((column) => answer.columns[column]);
-    const axes = given.map((one) => Float64Array.from(one.mean, (value) => value ?? NaN));
-    return { run, steps: Float64Array.from(given[0].x), axes };
+    const key = JSON.stringify([run.id, name]);
+    const rows = this.known.get(key) ?? new TrackRows(run, name, columns, signal);
+    await rows.load();
+    this.known.set(key, rows);
+    return rows;
   }
 
   #draw() {
     const [a, b] = { xy: [0, 1], xz: [0, 2], yz: [1, 2] }[/** @type {"xy"} */ (this.plane.hidden ? "xy" : this.plane.value)];
-    const all = (/** @type {number} */ axis) => this.paths.flatMap((path) => [...path.axes[axis]]).filter(Number.isFinite);
+    const shown = this.paths.map((path) => path.outline(a, b).filter((i) => Number.isFinite(path.axes[a][i]) && Number.isFinite(path.axes[b][i])));
+    const all = (/** @type {number} */ axis) => this.paths.flatMap((path, n) => shown[n].map((i) => path.axes[axis][i]));
     const [xs, ys] = [all(a), all(b)];
-    if (!xs.length || !ys.length) {
+    if (!xs.length) {
       replace(this.picture);
       return;
     }
@@ -118,32 +118,58 @@ export class PathView {
     const wide = Math.max(right - left, high - low) || 1; // one scale for both: a circle is round
     const x = (/** @type {number} */ v) => ((v - (left + right) / 2) / wide + 0.5) * SIZE;
     const y = (/** @type {number} */ v) => (0.5 - (v - (low + high) / 2) / wide) * SIZE;
-    const lines = this.paths.map((path) =>
+    const lines = this.paths.map((path, n) =>
       svg("polyline", {
         stroke: path.run.colour,
-        points: [...path.steps.keys()]
-          .filter((i) => Number.isFinite(path.axes[a][i]) && Number.isFinite(path.axes[b][i]))
-          .map((i) => `${x(path.axes[a][i]).toFixed(2)},${y(path.axes[b][i]).toFixed(2)}`)
-          .join(" "),
+        points: shown[n].map((i) => `${x(path.axes[a][i]).toFixed(2)},${y(path.axes[b][i]).toFixed(2)}`).join(" "),
       }),
     );
     this.marks = this.paths.map((path) => svg("circle", { r: 2.5, fill: path.run.colour, stroke: "var(--panel)", "stroke-width": 0.8 }));
     replace(this.picture, svg("rect", { class: "grid", x: 0, y: 0, width: SIZE, height: SIZE, fill: "none" }), lines, this.marks);
-    this.spot = (/** @type {number} */ path, /** @type {number} */ i) => [x(this.paths[path].axes[a][i]), y(this.paths[path].axes[b][i]), this.paths[path].axes[a][i], this.paths[path].axes[b][i]];
+    this.spot = (/** @type {number[]} */ point) => [x(point[a]), y(point[b]), point[a], point[b]];
     this.#mark();
   }
 
   #mark() {
-    const { step } = this.context.cursor.get();
-    if (step === null || !this.spot) return;
-    this.paths.forEach((path, number_) => {
-      const i = Math.max(0, last(path.steps, step));
-      const [x, y, a, b] = /** @type {any} */ (this.spot)(number_, i);
-      const mark = this.marks?.[number_];
-      if (!mark || !Number.isFinite(x) || !Number.isFinite(y)) return;
-      mark.setAttribute("cx", String(x));
-      mark.setAttribute("cy", String(y));
-      if (!number_) this.said.textContent = `${number(a)}, ${number(b)}`;
+    const spot = this.context.cursor.get();
+    if (!this.spot) return;
+    this.paths.forEach((path, nth) => {
+      const i = path.at(nth && spot.step !== null ? { step: spot.step, time: null } : spot);
+      if (i >= 0) this.#put(nth, path.axes.map((axis) => axis[i]));
     });
+    clearTimeout(this.settling);
+    if (this.paths.some((path) => path.reduced)) this.settling = setTimeout(() => this.#exact(spot), SETTLED);
   }
+
+  /** Puts the mark of a path at a point. @param {number} nth @param {number[]} point */
+  #put(nth, point) {
+    const [x, y, a, b] = /** @type {any} */ (this.spot)(point);
+    const mark = this.marks?.[nth];
+    if (!mark || !Number.isFinite(x) || !Number.isFinite(y)) return;
+    mark.setAttribute("cx", String(x));
+    mark.setAttribute("cy", String(y));
+    if (!nth) this.said.textContent = `${number(a)}, ${number(b)}`;
+  }
+
+  /** Asks for the rows at the cursor where not all are held. @param {import("./cursor.js").Spot} spot */
+  async #exact(spot) {
+    const { cursor, signal } = this.context;
+    const { paths } = this;
+    await Promise.all(
+      paths.map(async (path, nth) => {
+        if (!path.reduced) return;
+        const origin = path.run.origin ?? path.run.started ?? 0;
+        const when = spot.step !== null ? { step: spot.step } : { time: (spot.time ?? 0) + origin };
+        const found = await api.get(`runs/${encodeURIComponent(path.run.id)}/at`, { ...when, stream: [path.stream] }, { signal }).catch(() => null);
+        const row = found?.streams[path.stream];
+        if (row && paths === this.paths && cursor.get() === spot) this.#put(nth, path.columns.map((name) => value(row, name)));
+      }),
+    );
+  }
+}
+
+/** A number of a row by the name of its column. @param {any} row @param {string} name */
+function value(row, name) {
+  const found = name in row ? row[name] : name.split(/[.[\]]+/).filter(Boolean).reduce((inner, part) => inner?.[part], row);
+  return typeof found === "number" ? found : NaN;
 }

@@ -7,7 +7,7 @@ import { Camera } from "./frames.js";
 import { duration } from "./format.js";
 import { PathView } from "./path.js";
 import { empty, failure } from "./states.js";
-import { loadTimeline } from "./timeline.js";
+import { Timelines } from "./timeline.js";
 import { Transport } from "./transport.js";
 import { Values } from "./values.js";
 
@@ -29,6 +29,7 @@ class Player {
     this.signal = context.signal;
     /** @type {View[]} */
     this.views = [];
+    this.timelines = new Timelines(context.runs[0], context.signal);
     /** @type {number[]} */
     this.episodes = [];
     /** Places of warnings and errors that were logged. @type {number[]} */
@@ -83,7 +84,7 @@ class Player {
   async #time() {
     const run = this.context.runs[0];
     const own = this.views.filter((view) => view.camera.run === run).map((view) => view.camera);
-    const { timeline, episodes } = await loadTimeline(run, own, this.signal);
+    const { timeline, episodes } = await this.timelines.load(own);
     this.episodes = episodes;
     this.context.cursor.follow(timeline);
     this.markers = await findMarkers(run, timeline, this.signal);

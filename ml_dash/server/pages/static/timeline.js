@@ -7,38 +7,76 @@ import { Timeline } from "./cursor.js";
 const STREAMS = 4;
 const EPISODES = 5000;
 
+/** The index of a stream, as far as it was read. @typedef {{steps: number[], timestamps: number[], episodes: any[], read: number}} Known */
+
 /**
- * @param {any} run @param {import("./frames.js").Camera[]} cameras @param {AbortSignal} signal
- * @returns {Promise<{timeline: Timeline, episodes: number[]}>} and the entries at which episodes begin
+ * The timeline of a run, read again as the run grows: of each stream only what is new.
  */
-export async function loadTimeline(run, cameras, signal) {
-  const base = `runs/${encodeURIComponent(run.id)}/streams`;
-  const streams = await api.get(base, {}, { signal });
-  const dense = streams
-    .filter((/** @type {any} */ stream) => /^(tracks|metrics)\//.test(stream.name) && stream.rows)
-    .sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.name.startsWith("tracks/")) - Number(a.name.startsWith("tracks/")) || b.rows - a.rows)
-    .slice(0, STREAMS);
-  const started = run.origin ?? run.started ?? 0;
-  /** Step, time, and the number of the stream that told it. @type {[number, number, number][]} */
-  const entries = [];
-  /** @type {number[]} */
-  let begins = [];
-  const indexes = await Promise.all(
-    dense.map((/** @type {any} */ stream) =>
-      api.get(`${base}/${api.encodePath(stream.name)}/index`, { column: "episode" }, { signal }),
-    ),
-  );
-  for (const [number, index] of indexes.entries()) {
-    const { step: steps, timestamp: timestamps, episode: episodes } = index.columns;
-    for (let i = 0; i < timestamps.length; i += 1) entries.push([steps[i] ?? NaN, timestamps[i] - started, number]);
-    if (!begins.length && episodes?.some((/** @type {any} */ one) => one !== null)) begins = turns(episodes).map((i) => timestamps[i] - started);
+export class Timelines {
+  /** @param {any} run @param {AbortSignal} signal */
+  constructor(run, signal) {
+    this.run = run;
+    this.signal = signal;
+    this.base = `runs/${encodeURIComponent(run.id)}/streams`;
+    /** @type {Map<string, Known>} */
+    this.known = new Map();
   }
-  for (const [number, camera] of cameras.entries()) {
-    for (let i = 0; i < camera.length; i += 1) entries.push([camera.steps[i], camera.times[i], STREAMS + number]);
+
+  /**
+   * @param {import("./frames.js").Camera[]} cameras
+   * @returns {Promise<{timeline: Timeline, episodes: number[]}>} and the entries at which episodes begin
+   */
+  async load(cameras) {
+    const streams = await api.get(this.base, {}, { signal: this.signal });
+    const dense = streams
+      .filter((/** @type {any} */ stream) => /^(tracks|metrics)\//.test(stream.name) && stream.rows)
+      .sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.name.startsWith("tracks/")) - Number(a.name.startsWith("tracks/")) || b.rows - a.rows)
+      .slice(0, STREAMS);
+    const started = this.run.origin ?? this.run.started ?? 0;
+    /** Step, time, and the number of the stream that told it. @type {[number, number, number][]} */
+    const entries = [];
+    /** @type {number[]} */
+    let begins = [];
+    const indexes = await Promise.all(dense.map((/** @type {any} */ stream) => this.#index(stream.name)));
+    for (const [number, { steps, timestamps, episodes }] of indexes.entries()) {
+      for (let i = 0; i < timestamps.length; i += 1) entries.push([steps[i] ?? NaN, timestamps[i] - started, number]);
+      if (!begins.length && episodes.some((/** @type {any} */ one) => one !== null && one !== undefined)) begins = turns(episodes).map((i) => timestamps[i] - started);
+    }
+    for (const [number, camera] of cameras.entries()) {
+      for (let i = 0; i < camera.length; i += 1) entries.push([camera.steps[i], camera.times[i], STREAMS + number]);
+    }
+    const timeline = merge(entries);
+    const episodes = begins.slice(0, EPISODES).map((time) => Math.max(0, timeline.before(time + 1e-9)));
+    return { timeline, episodes: [...new Set(episodes)] };
   }
-  const timeline = merge(entries);
-  const episodes = begins.slice(0, EPISODES).map((time) => Math.max(0, timeline.before(time + 1e-9)));
-  return { timeline, episodes: [...new Set(episodes)] };
+
+  /**
+   * Entries are numbered in order of time, so those that are new come last, but for a row with a time
+   * of its own, or one that was united with the last: then it does not go on as it ended, and all is
+   * read again.
+   *
+   * @param {string} stream @returns {Promise<Known>}
+   */
+  async #index(stream) {
+    const known = this.known.get(stream);
+    const first = known ? Math.max(0, known.read - 1) : 0;
+    const ask = (/** @type {number} */ from) => api.get(`${this.base}/${api.encodePath(stream)}/index`, { column: "episode", first: from }, { signal: this.signal });
+    let index = await ask(first);
+    let begin = first;
+    if (known && first && index.columns.timestamp[0] !== known.timestamps[first]) {
+      index = await ask(0);
+      begin = 0;
+    }
+    const { step, timestamp, episode } = index.columns;
+    const made = {
+      steps: [...(known?.steps ?? []).slice(0, begin), ...step],
+      timestamps: [...(known?.timestamps ?? []).slice(0, begin), ...timestamp],
+      episodes: [...(known?.episodes ?? []).slice(0, begin), ...(episode ?? timestamp.map(() => null))],
+      read: index.total,
+    };
+    this.known.set(stream, made);
+    return made;
+  }
 }
 
 /**

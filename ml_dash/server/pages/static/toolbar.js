@@ -16,21 +16,27 @@ const AXES = { step: "Step", relative: "Time since start", time: "Clock" };
  * @param {() => void} does.onSearch
  * @param {() => void} does.onReset
  * @param {(() => HTMLElement[]) | null} does.choose what is offered to choose from
- * @returns {{element: HTMLElement, onRange: (range: Range | null) => void}}
+ * @returns {{element: HTMLElement, onRange: (range: Range | null) => void, onAxis: (axis: Look["axis"]) => void}}
  */
 export function toolbar(look, does) {
   const reset = h("button", { type: "button", hidden: !look.range, title: "Show all (double click)", on: { click: does.onReset } }, "Reset zoom");
+  const chooseAxis = axis(look, does.onLook);
   const element = h(
     "div",
     { class: "bar curve-bar" },
     does.compact ? menu(does.choose) : searchField(does.onSearch),
-    axis(look, does.onLook),
+    chooseAxis,
     smoothing(look, does.onLook),
     toggle("Log", "Logarithmic y axis", look.log, (log) => does.onLook({ log })),
     toggle("Min–max", "Least and greatest value behind the line", look.envelope, (envelope) => does.onLook({ envelope })),
     reset,
   );
-  return { element, onRange: (range) => (reset.hidden = !range) };
+  /** @param {Look["axis"]} wanted */
+  const onAxis = (wanted) => {
+    chooseAxis.querySelector("select").value = wanted;
+    does.onLook({ axis: wanted });
+  };
+  return { element, onRange: (range) => (reset.hidden = !range), onAxis };
 }
 
 /** @param {() => void} onSearch */
