@@ -18,6 +18,7 @@ from ml_dash.buffer import Buffer
 from ml_dash.buffer import buffer as buffer_module
 from ml_dash.buffer import drain as drain_module
 from ml_dash.buffer.recovery import drain_dead, pending_rows, rings
+from ml_dash.buffer.writer import RowWriter
 from ml_dash.errors import ClosedError
 from ml_dash.settings import Settings
 from ml_dash.track import Tracks
@@ -237,6 +238,27 @@ def test_a_disk_that_stays_full_bounds_the_wait_and_counts_the_loss(
     assert report.pending == 0
     kept = steps_in(backend.folder, "a")
     assert kept == [*range(100 - lost), 1000]
+
+
+def test_rows_that_are_refused_wait_for_nothing(
+    backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once callers have waited their time, a full disk costs the loop nothing more."""
+    monkeypatch.setattr(buffer_module, "PATIENCE", 0.1)
+    buffer = Buffer(backend, Settings(close_timeout=0.1))
+    backend.failing = True
+    track = Tracks(buffer)("a")
+    row = {"x": "y" * 1_000_000}
+    while not buffer.lost:
+        track.append(row)
+    waited: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(RowWriter, "drain_once", lambda *given: waited.append(given))
+        for _ in range(20):
+            track.append(row)
+    assert waited == [] and buffer.lost == {"tracks/a": 21}
+    backend.failing = False
+    assert buffer.close().pending == 0
 
 
 def test_one_stream_that_cannot_be_written_does_not_stop_the_others(

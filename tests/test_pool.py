@@ -1,11 +1,13 @@
 """The worker threads: what a caller does whose job finds no room."""
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from ml_dash.buffer import pool as pool_module
 from ml_dash.buffer.pool import Pool, Shrinkable
 
 MANY = 100
@@ -102,3 +104,25 @@ def test_an_interrupt_while_shrinking_leaves_nothing_behind() -> None:
             pool.submit("frame", MANY, Encoding(done, error=KeyboardInterrupt))
         assert pool.in_flight == MANY and pool.unfinished == 1
     assert done == []
+
+
+def test_jobs_that_are_refused_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once callers have waited their time, a full disk costs the loop nothing more."""
+    lost: list[str] = []
+    attempts = threading.Semaphore(0)
+    freed = threading.Event()
+
+    def write() -> None:
+        attempts.release()
+        if not freed.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    pool = Pool(1, MANY, lost.append, lambda: 0.0)
+    pool.submit("first", MANY, write)
+    assert attempts.acquire(timeout=10) and attempts.acquire(timeout=10)  # once it has failed
+    with monkeypatch.context() as patch:
+        patch.setattr(pool_module, "SimpleQueue", lambda: pytest.fail("the caller waits"))
+        assert not pool.submit("second", MANY, write)
+    freed.set()
+    pool.close(10)
+    assert len(lost) == 1 and "No space left" in lost[0]

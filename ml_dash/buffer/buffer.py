@@ -161,6 +161,8 @@ class Buffer:
         self.warn_once(
             "full", "rows come faster than the disk takes them; the training loop waits for it"
         )
+        if self._rows.has_thread and self._patience() <= 0:
+            return False  # it tries by itself; to wait for that at each row would add up
         self._rows.drain_once()
         return self._patience() > 0
 

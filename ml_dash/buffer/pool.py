@@ -232,6 +232,8 @@ class Pool:
         self._started.append(thread)
 
     def _wait_for_progress(self) -> bool:
+        if self.error is not None and self._patience() <= 0:
+            return False  # workers try by themselves; to wait for that at each job would add up
         ticket: SimpleQueue[None] = SimpleQueue()
         with self._lock:
             self._waiters.add(ticket)

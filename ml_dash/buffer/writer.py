@@ -136,13 +136,18 @@ class RowWriter:
         """Whether the caller is the thread that empties the ring, which must not wait for it."""
         return threading.current_thread() is self._thread
 
+    @property
+    def has_thread(self) -> bool:
+        """Whether a thread empties the ring, without being asked to."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
     def drain_once(self, deadline: float | None = None) -> bool:
         """Write all that is in the ring now; whether all of it went out."""
         drainer = self._drainer
         if drainer is None:
             return True
-        thread = self._thread
-        if thread is None or not thread.is_alive():
+        if not self.has_thread:
             self._drain()
             return not drainer.failed
         left = 0.5 if deadline is None else max(0.0, min(0.5, deadline - time.monotonic()))
