@@ -50,6 +50,7 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 _ESCAPES = r"(?:%[0-9a-fA-F]{2})+"
 # The digits that end the stem, then at most one extension, which a number is not: `v1.5` has none.
 _STEP = r"([0-9]+)(?:\.[^./]*[^./0-9][^./]*)?\Z"
+_KERNELS = frozenset({"ipykernel_launcher", "colab_kernel_launcher"})  # the scripts of notebooks
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 
 
@@ -224,7 +225,8 @@ def default_prefix(script: str, now: float) -> str:
     """A prefix for a run that was given none: script, local start time, four random characters.
 
     Args:
-        script: the path of the running script; may be empty, as in an interactive session.
+        script: the path of the running script; may be empty, as in an interactive session. The
+            kernel of a notebook counts as `notebook`.
         now: the start in epoch seconds.
 
     Returns:
@@ -232,6 +234,7 @@ def default_prefix(script: str, now: float) -> str:
     """
     path = PurePath(script)
     stem = path.parent.name if path.stem == "__main__" else path.stem
+    stem = "notebook" if stem in _KERNELS else stem
     # 48 characters are at most 192 bytes, and 21 follow: together a component's 255 hold them.
     stem = re.sub(r"[^\w-]+", "-", stem)[:48].strip("-_") or "python"
     start = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))

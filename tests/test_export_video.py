@@ -102,7 +102,7 @@ def test_a_wrong_argument_is_named(arguments, message, run, tmp_path) -> None:
 def test_without_pyav_the_message_is_the_pip_line(run, tmp_path, monkeypatch) -> None:
     """Before anything is written."""
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ImportError, match=r"pip install 'ml-dash\[video\]'"):
+    with pytest.raises(ImportError, match=r'pip install "ml-dash\[video\]"'):
         run.export("video", tmp_path / "v")
     assert not list(tmp_path.iterdir())
 
@@ -151,6 +151,8 @@ def test_arrays_are_videos_in_every_form_that_images_have(tmp_path, files) -> No
         ("frames.mp4", {}, TypeError, "must be several images, not str"),
         ([np.zeros((4, 4)), np.zeros((5, 5))], {}, ValueError, "frame 1 is 5x5"),
         ([np.zeros((3, 40, 40))], {}, ValueError, "frame 0.*channels come first"),
+        (np.zeros((48, 64, 3)), {}, ValueError, r"one image, of shape \(48, 64, 3\)"),
+        (np.zeros((3, 48, 64)), {"layout": "CHW"}, ValueError, "one image"),
         ([np.zeros((4, 4))], {"to": "a.gif"}, ValueError, r"saved as \.mp4"),
         ([np.zeros((4, 4))], {"fps": -1}, ValueError, "fps=-1"),
         ([np.zeros((4, 4))], {"crf": "18"}, ValueError, "crf='18'"),

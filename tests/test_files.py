@@ -418,6 +418,16 @@ def test_matplotlib_figures_are_saved_and_closed(files):
     assert files.read_bytes("b.png")[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize(
+    ("suffix", "begins"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")]
+)
+def test_matplotlib_figures_are_saved_in_every_common_format(files, suffix, begins):
+    """Also in those whose writers want a file that they can seek in."""
+    figures = pytest.importorskip("matplotlib.figure")
+    files.save_fig(figures.Figure(figsize=(1, 1)), to=f"a.{suffix}")
+    assert files.read_bytes(f"a.{suffix}").startswith(begins)
+
+
 def test_options_that_a_kind_does_not_have_are_refused(files):
     """`save` passes options on, and a misspelt one is an error."""
     with pytest.raises(TypeError, match="qualty"):

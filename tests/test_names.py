@@ -339,6 +339,7 @@ def test_a_prefix_is_refused_or_comes_back_from_its_folder(parts):
         ("", "python"),
         ("-c", "c"),
         ("/x/pkg/__main__.py", "pkg"),
+        ("/lib/ipykernel_launcher.py", "notebook"),
         ("aux.train.py", "aux-train"),
         ("run.py", "run"),
         ("обучение.py", "обучение"),

@@ -8,6 +8,7 @@ that made the value is loaded already.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import sys
@@ -185,7 +186,9 @@ def _pickling(where: str, remedy: str) -> Iterator[None]:
 
 def write_figure(figure: Any, suffix: str, sink: Sink, options: Mapping[str, Any]) -> None:
     """Write a matplotlib figure, or anything with its `savefig`, in the format of `suffix`."""
-    figure.savefig(sink, **{"format": suffix.removeprefix(".") or "png", **options})
+    drawn = io.BytesIO()  # matplotlib's PDF and SVG ask a file to seek, which a sink cannot
+    figure.savefig(drawn, **{"format": suffix.removeprefix(".") or "png", **options})
+    sink.write(drawn.getbuffer())
 
 
 def current_figure() -> Any:
@@ -197,7 +200,7 @@ def current_figure() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError:
-        raise missing_extra("matplotlib", "save_fig") from None
+        raise missing_extra("matplotlib", "save_fig", "plot") from None
     return pyplot.gcf()
 
 

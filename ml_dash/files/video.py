@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import IO, Any
 
@@ -39,6 +39,7 @@ def save_video(
         raise ValueError(f"{where}: a video is saved as {SUFFIX}")
     if isinstance(frames, (str, bytes)) or not hasattr(frames, "__iter__"):
         raise TypeError(f"{where}: frames must be several images, not {kind_name(frames)}")
+    _refuse_one_image(getattr(frames, "shape", ()), layout, where)
     rate = check_fps(fps)
     if rate is None:
         raise ValueError(f"{where}: fps={fps!r}: give frames a second, such as 30")
@@ -53,6 +54,15 @@ def save_video(
         saving.facts |= _facts(movie, rate)
         file.seek(0)
         return place._store.spool(saving, lambda sink: _copy(file, sink))
+
+
+def _refuse_one_image(shape: Sequence[int], layout: str | None, where: str) -> None:
+    """One image would be taken for as many frames as it has rows."""
+    if len(shape) == 3 and shape[0 if layout == "CHW" else 2] in (1, 3, 4):
+        raise ValueError(
+            f"{where}: frames is one image, of shape {tuple(shape)}; give several of them, such as"
+            " a list of images"
+        )
 
 
 def _facts(movie: Mp4, fps: Fraction) -> dict[str, Any]:
