@@ -17,6 +17,8 @@ import os, signal, sys, threading, time
 from pathlib import Path
 from ml_dash import Experiment
 root = Path(sys.argv[1])
+# A test that a shell runs in the background would hand down that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 """
 
 

@@ -153,6 +153,18 @@ def test_every_thins_frames_and_no_rows(memory):
     assert len(list(transitions(opened(memory)))) == 8
 
 
+def test_a_topic_without_an_environment_is_an_error_that_names_those_there_are(memory):
+    """Also one below a topic that has an environment: nothing is not taken for no transitions."""
+    env = RecordToDash(Counter(), memory, topic="arm/env")
+    env.reset()
+    env.step(1)
+    env.close()
+    run = opened(memory)
+    for topic in ("env", "arm/env/7"):
+        with pytest.raises(KeyError, match=f"no environment was recorded as '{topic}'.*'arm/env'"):
+            next(transitions(run, topic))
+
+
 def test_the_trigger_chooses_the_episodes_that_are_recorded(memory):
     """Rows of the others are left out; every episode has its summary, steps count on."""
     env = RecordToDash(Counter(), memory, episode_trigger=lambda episode: episode % 2 == 1)

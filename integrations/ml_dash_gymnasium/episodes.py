@@ -1,4 +1,4 @@
-"""A stream of episodes of one environment: rows, frames and summaries.
+"""A stream of episodes of one environment: rows, frames and summaries::
 
     recorder.before_reset(seed, options)
     observation, info = env.reset(seed=seed, options=options)

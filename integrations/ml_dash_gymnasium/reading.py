@@ -142,14 +142,22 @@ def read_episodes(run: Any, topic: str = "env") -> Iterator[RecordedEpisode]:
 
 
 def read_about(run: Any, topic: str) -> dict[str, Any]:
-    """What `spaces.json` of a topic, or of what it is part of, says; of an environment."""
-    path = topic
-    while path:
-        try:
-            return dict(run.files.read_json(f"{path}/{ABOUT}"))
-        except (FileNotFoundError, KeyError):
-            path = path.rpartition("/")[0]
-    raise KeyError(f"no environment was recorded as {topic!r}; there is no file {topic}/{ABOUT}")
+    """What the file `spaces.json` of a topic says.
+
+    Raises:
+        KeyError: no environment was recorded under this topic; those there are, are named.
+    """
+    try:
+        return dict(run.files.read_json(f"{topic}/{ABOUT}"))
+    except (FileNotFoundError, KeyError):
+        raise KeyError(f"no environment was recorded as {topic!r}; {_known(run)}") from None
+
+
+def _known(run: Any) -> str:
+    """The topics of the environments that a run has."""
+    paths = [file["path"] for file in run.files.list(f"*{ABOUT}")]
+    topics = sorted(path.removesuffix(f"/{ABOUT}") for path in paths)
+    return f"there are {', '.join(map(repr, topics))}" if topics else "there are none in this run"
 
 
 class _Reader:

@@ -1,4 +1,4 @@
-"""Records vector environments: one stream of episodes for each sub-environment.
+"""Records vector environments: one stream of episodes for each sub-environment::
 
     envs = RecordToDash(gymnasium.make_vec("CartPole-v1", num_envs=8), "project/run")
 

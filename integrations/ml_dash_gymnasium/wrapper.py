@@ -37,7 +37,7 @@ class RecordToDash(
     gym.Wrapper[Observation, Action, Observation, Action],
     RecordConstructorArgs,
 ):
-    """Records every transition of an environment, its pictures, and a summary of each episode.
+    """Records every transition of an environment, its pictures, and a summary of each episode::
 
         env = RecordToDash(gym.make("CartPole-v1"))
         with Experiment("rl/cartpole").run as experiment:

@@ -28,7 +28,7 @@ STATE = ("qpos", "qvel", "ctrl", "sensor:*")
 
 
 class RenderHook:
-    """Records a simulation: its state as rows, what its cameras see as frames of the same steps.
+    """Records a simulation: its state as rows, what its cameras see as frames of the same steps::
 
         with RenderHook(experiment, model, cameras=["front"], fps=30) as hook:
             while data.time < 10:
@@ -63,13 +63,14 @@ class RenderHook:
         quality: of JPEG frames, 1-100.
 
     What is recorded, with one step and one timestamp for all of a moment:
-        track `mujoco/state`: `time` (simulation time, seconds), `episode` (begins anew, which the
-            step does not, when that goes back: at resets, and at those that MuJoCo makes on bad
-            states, which `reset` names then), the state, and `frame` where there is one. Within a
-            step that another recorder has opened, rows after the first have `substep` 1, 2, ….
-        frames `mujoco/<camera>`.
-        metadata `mujoco` of the run, by track: which slice of a column that is a whole array is
-            which element's (`columns`), timestep, cameras, units.
+
+    - track `mujoco/state`: `time` (simulation time, seconds), `episode` (begins anew, which the
+      step does not, when that goes back: at resets, and at those that MuJoCo makes on bad states,
+      which `reset` names then), the state, and `frame` where there is one. Within a step that
+      another recorder has opened, rows after the first have `substep` 1, 2, ….
+    - frames `mujoco/<camera>`.
+    - metadata `mujoco` of the run, by track: which slice of a column that is a whole array is
+      which element's (`columns`), timestep, cameras, units.
 
     Everything is of one moment: poses and sensors, which after `mj_step` are still those of the
     moment before, are computed anew in a copy. The simulation itself is never touched.
