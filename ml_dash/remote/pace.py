@@ -79,7 +79,7 @@ class _Sending:
 
     def send(self, data: Any) -> None:
         """Send bytes; each piece of them has the whole time-out for itself."""
-        send = super().send  # type: ignore[misc]
+        send = super().send  # type: ignore[misc]  # that of the connection it is mixed into
         if not isinstance(data, (bytes, bytearray, memoryview)):
             send(data)
             self.moved()
