@@ -11,6 +11,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
 from typing import Protocol
 
@@ -168,7 +169,7 @@ def sweep_garbage(data: Database, objects: ObjectStore, before: float, stop: Sto
                 below = [found for found, _, _ in objects.list(key)]
                 objects.delete(below)
                 removed += len(below)
-        taken = data.transaction(lambda session, keys=keys: _take(session, keys))  # type: ignore[misc]
+        taken = data.transaction(partial(_take, keys=keys))
         objects.delete(taken)
         removed += len(taken)
     return removed
