@@ -6,10 +6,10 @@ export VENV
 RUN = $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo examples test pytest lint format types package bench screenshots setup clean distclean
+.PHONY: help demo examples test pytest lint format types package release bench docs docs-live docs-links screenshots setup clean distclean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## set up, record a simulated robot arm, check what was recorded, draw it
 	@tools/setup.sh demo
@@ -17,7 +17,7 @@ demo: ## set up, record a simulated robot arm, check what was recorded, draw it
 
 examples: setup ## run every example
 	@for name in quickstart images cartpole robot gymnasium_cartpole gymnasium_pixels mujoco_arm \
-		lightning_fit sb3_ppo behaviour_cloning export_session; do \
+		cameras lightning_fit sb3_ppo behaviour_cloning sweep resume export_session remote; do \
 		echo "--- examples/$$name.py"; $(RUN) examples/$$name.py || exit 1; done
 
 test: lint types package pytest ## set up and run everything that CI runs
@@ -37,11 +37,25 @@ format: setup ## put the code into the house's format
 types: setup ## mypy --strict
 	@$(RUN) -m mypy
 
-package: setup ## build sdist and wheel, install the wheel elsewhere and try it
+package: setup ## build sdist and wheel, check them, install the wheel elsewhere and try it
 	@tools/check_package.sh
+
+release: setup ## that, and each extra alone; ARGS="mcap torch" tries only these
+	@tools/check_release.sh $(ARGS)
 
 bench: setup ## speed and memory, beside the floors; ARGS=--quick takes two minutes
 	@$(RUN) benchmarks $(ARGS)
+
+docs: setup ## build the documentation into build/docs; any warning fails it
+	@$(RUN) -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "the documentation: $(CURDIR)/build/docs/index.html"
+
+docs-live: setup ## show the documentation in a browser, built anew at every change
+	@$(RUN) -m sphinx_autobuild --host 127.0.0.1 --port 0 --open-browser --watch ml_dash \
+		--watch integrations --watch CHANGELOG.md --watch CONTRIBUTING.md docs build/docs $(ARGS)
+
+docs-links: setup ## ask the network whether links to elsewhere lead somewhere
+	@$(RUN) -m sphinx -q -b linkcheck docs build/docs-links
 
 screenshots: setup ## make the pictures of the pages in docs/images
 	@$(RUN) tools/screenshots.py

@@ -1,4 +1,4 @@
-"""The exceptions that ML-Dash raises on its own behalf.
+"""The exceptions that ML-Dash raises on its own behalf::
 
     Exception
      ├─ ValueError
@@ -38,5 +38,5 @@ class AlignmentError(ValueError):
 
 def missing_extra(package: str, what: str, extra: str | None = None) -> ImportError:
     """The error for `what` needing `package`, with the command that brings it."""
-    target = f"'ml-dash[{extra}]'" if extra else package
+    target = f'"ml-dash[{extra}]"' if extra else package
     return ImportError(f"{what} needs {package}, which is not installed: pip install {target}")

@@ -38,7 +38,7 @@ HANDLES = ("files", "log", "logs", "metrics", "params", "track", "tracks")
 
 
 class Experiment:
-    """One experiment: what you record goes into its run.
+    """One experiment: what you record goes into its run::
 
         with Experiment("robotics/arm").run as experiment:
             experiment.params.set(lr=1e-3)
@@ -263,7 +263,7 @@ class Experiment:
 def ml_dash_experiment(
     prefix: str | PurePath | None = None, **arguments: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a function: each call runs inside an experiment, given as argument `experiment`.
+    """Decorate a function: each call runs inside an experiment, given as argument `experiment`::
 
         @ml_dash_experiment("robotics/arm")
         def train(experiment): ...

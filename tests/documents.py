@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 SERVER = "http://127.0.0.1:3000"
 """Where a server is as the documents have it."""
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\{[\w-]+\}|\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A fenced block: its language, or the directive in braces that only Sphinx reads, and its text."""
 _LINK = re.compile(r"/welcome\?token=(\S+)")
 _CODE = re.compile(r"^enter +(\S+)", re.MULTILINE)
 
@@ -200,11 +201,17 @@ def check_install(target: str) -> None:
     assert {*(found[1] or "").split(",")} <= {"", *project["optional-dependencies"]}
 
 
+def documents() -> list[str]:
+    """The README and all pages, by their paths in the repository."""
+    pages = (path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+    return ["README.md", *sorted(pages)]
+
+
 def blocks_of(document: str) -> Iterator[Block]:
     """The blocks of a document that somebody could run."""
     text = (ROOT / document).read_text()
     fences = list(FENCE.finditer(text))
-    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+    for fence, following in zip(fences, [*fences[1:], None], strict=False):
         adjacent = following and not text[fence.end() : following.start()].strip()
         printed = following[2] if following and adjacent and following[1] == "text" else None
         if fence[1] in ("python", "sh"):

@@ -103,7 +103,7 @@ def test_a_missing_package_is_a_pip_line(cli, monkeypatch) -> None:
     """No traceback."""
     monkeypatch.setitem(sys.modules, "av", None)
     done = cli("video", "robotics/arm", "-o", "a.mp4")
-    assert done.code == 2 and done.err.endswith("pip install 'ml-dash[video]'\n")
+    assert done.code == 2 and done.err.endswith('pip install "ml-dash[video]"\n')
 
 
 class Terminal(io.StringIO):

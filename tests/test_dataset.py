@@ -456,7 +456,7 @@ def test_without_the_package_the_error_is_the_pip_line(package, monkeypatch):
     """What to install is said."""
     monkeypatch.setitem(__import__("sys").modules, package, None)
     name, extra = package.replace("py", ""), package.replace("py", "")
-    with pytest.raises(ImportError, match=rf"pip install 'ml-dash\[{extra}\]'"):
+    with pytest.raises(ImportError, match=rf'pip install "ml-dash\[{extra}\]"'):
         getattr(table(*MIXED), f"to_{name}")()
 
 

@@ -18,7 +18,7 @@ from documents import ROOT, blocks_of
 from front import HOST, Front
 from server.serving import Machines, Person, Served, Token
 
-from ml_dash.remote import RemoteClient
+from ml_dash.remote import RemoteClient, UnauthorizedError
 from ml_dash.server.settings import ServerSettings
 from ml_dash.sync.replicate import replicate
 from ml_dash.sync.verify import differences
@@ -191,6 +191,27 @@ def test_the_database_is_brought_to_the_version_of_the_program(tmp_path: Path) -
         served.kill()
     finally:
         machines.close()
+
+
+def test_a_team_is_made_and_a_user_disabled_by_the_commands_of_the_page(tmp_path: Path) -> None:
+    """Anna is a member of lab, gets a new link, and is out when she is disabled."""
+    served = Served(ServerSettings(folder=str(tmp_path / "srv")).settled())
+    served.start()
+    try:
+        keeper, anna = served.person("keeper", admin=True), served.person("anna")
+        places = {"https://dash.example.org": served.url}
+        shell = Shell(tmp_path, places, ML_DASH_TOKEN=keeper.token)
+        shell.run(block("curl", "/api/v1/namespaces/lab/members/anna"))
+        roles = {
+            one["name"]: one["role"] for one in served.client(anna).json("GET", "/me")["namespaces"]
+        }
+        assert roles == {"anna": "owner", "lab": "writer"}
+        said = shell.run(block("curl", "/users/anna/link"))
+        assert "/welcome?token=" in said
+        with pytest.raises(UnauthorizedError):
+            served.client(anna).json("GET", "/me")
+    finally:
+        served.kill()
 
 
 @pytest.fixture(scope="module")

@@ -193,7 +193,7 @@ def test_the_default_place_is_called_after_run_and_format(run, tmp_path, monkeyp
 def test_a_missing_package_is_the_pip_line(format, module, extra, run, tmp_path, monkeypatch):
     """With the extra that brings it, before anything is made."""
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf"pip install 'ml-dash\[{extra}\]'"):
+    with pytest.raises(ImportError, match=rf'pip install "ml-dash\[{extra}\]"'):
         run.export(format, tmp_path / "x")
     assert tree(tmp_path) == []
 

@@ -77,7 +77,7 @@ def test_each_kind_of_field_becomes_plain_arrays(field, values, types, expected)
 def test_without_tensorflow_the_error_is_the_pip_line(rows, monkeypatch):
     """What to install is said."""
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(ImportError, match="pip install tensorflow"):
+    with pytest.raises(ImportError, match=r'pip install "ml-dash\[tensorflow\]"'):
         rows.to_tensorflow()
 
 

@@ -427,7 +427,7 @@ def test_without_torch_the_error_is_the_pip_line(rows, monkeypatch):
 
     loader_module._dataset_class.cache_clear()
     monkeypatch.setitem(sys.modules, "torch.utils.data", None)
-    with pytest.raises(ImportError, match=r"pip install 'ml-dash\[torch\]'"):
+    with pytest.raises(ImportError, match=r'pip install "ml-dash\[torch\]"'):
         rows.to_torch()
 
 

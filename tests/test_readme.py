@@ -6,16 +6,19 @@ import re
 from pathlib import Path
 
 import pytest
-from documents import FENCE, ROOT, Reader, check_blocks
+from documents import FENCE, ROOT, Reader, blocks_of, check_blocks, documents
 
-DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+DOCUMENTS = documents()
+WITH_BLOCKS = [document for document in DOCUMENTS if any(blocks_of(document))]
 OF_A_SERVER = {"docs/http-api.md", "docs/server.md"}  # read by tests/test_docs_server.py
 LARGEST_PICTURE = 200_000  # bytes
+LANGUAGES = {"python", "sh", "text", "json", "toml", "ini", "nginx"}
+DIRECTIVES = {"{toctree}", "{include}", "{eval-rst}"}  # for Sphinx: nothing that a reader runs
 
 _LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("document", sorted({*DOCUMENTS} - OF_A_SERVER))
+@pytest.mark.parametrize("document", sorted({*WITH_BLOCKS} - OF_A_SERVER))
 def test_the_blocks_of_a_document_do_what_it_says(document: str, tmp_path: Path) -> None:
     """Each block runs after those before it, and prints what is shown behind it."""
     check_blocks(document, Reader(tmp_path))
@@ -43,4 +46,6 @@ def test_every_kind_of_block_is_known() -> None:
     """No block escapes being run because its language is spelled otherwise."""
     texts = [(ROOT / document).read_text() for document in DOCUMENTS]
     languages = {language for text in texts for language, _ in FENCE.findall(text)}
-    assert languages <= {"python", "sh", "text", "json", "toml", "ini", "nginx"}
+    assert languages <= LANGUAGES | DIRECTIVES
+    fences = sum(len(re.findall(r"^ *(?:```|~~~|:::)", text, re.MULTILINE)) for text in texts)
+    assert fences == 2 * sum(len(FENCE.findall(text)) for text in texts), "a fence is not read"

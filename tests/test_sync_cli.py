@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,21 @@ def test_clean_frees_what_the_server_has_and_nothing_else(
     assert sorted(path.name for path in folder.iterdir()) == ["inner", "notes.txt"]
     assert segments_in(inner) == before
     assert "robotics/arm  " in capsys.readouterr().out
+
+
+def test_clean_tells_two_copies_of_one_run_apart(
+    tmp_path: Path, found: MemoryServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both have the prefix: the one that lies elsewhere is named by its folder, too."""
+    folder = record(tmp_path)
+    assert main(["sync", "robotics/arm"]) == 0
+    copy = tmp_path / "me/robotics/arm"
+    shutil.copytree(folder, copy)
+    capsys.readouterr()
+    assert main(["clean", "--synced", "--dry-run"]) == 0
+    lines = sorted(capsys.readouterr().out.splitlines())
+    assert lines[0].startswith("robotics/arm  ")
+    assert lines[1].startswith(f"robotics/arm in {copy}  ")
 
 
 def spoil_row(folder: Path, found: MemoryServer) -> None:

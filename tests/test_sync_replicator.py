@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_in
 
 from ml_dash import Experiment
-from ml_dash.remote import BusyError, ForbiddenError, NotFoundError, UnreachableError
+from ml_dash.remote import BusyError, ForbiddenError, NotFoundError, RejectedError, UnreachableError
 from ml_dash.sync import Replicator, server, worker
 from ml_dash.sync.trouble import BackOff
 
@@ -155,8 +156,23 @@ def test_a_refused_namespace_is_told_and_the_run_stays_local(
     (text,) = warned(caplog)
     assert "may not write into the namespace" in text and "stays in" in text
     assert len(attempts) == 1
-    assert "ml-dash sync" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Have an owner of the namespace make you a writer there" in said
+    assert "sends the rest" not in said and "only then `ml-dash sync" in said
     assert experiment.flush().replicated is False
+
+
+def test_what_the_server_does_not_take_is_not_promised_to_be_sent(
+    tmp_path: Path, line: Line, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`ml-dash sync` would be refused for the same reason."""
+    line.trouble = lambda: RejectedError("http://dash.invalid does not take this (400)")
+    with experiment_of(tmp_path).run as experiment:
+        until(lambda: bool(warned(caplog)))
+        experiment.track("t").append({"x": 1})
+    said = capsys.readouterr().err
+    assert "does not take this (400). Until that is put right, `ml-dash sync" in said
+    assert "sends the rest" not in said
 
 
 def test_a_run_that_was_deleted_on_the_server_is_not_made_again(
@@ -228,8 +244,63 @@ def test_the_end_is_bounded_where_the_server_hangs(
         experiment.track("t").append({"x": 1})
     said = capsys.readouterr().err
     released.set()
-    assert "still to be sent to the server; waiting" in said
+    assert "still to be sent to the server" in said and "Waiting 1 s more at most" in said
     assert "ml-dash sync" in said and "not done in 1 s" in said
+
+
+def test_the_end_waits_some_seconds_for_a_server_that_falls_silent(
+    tmp_path: Path,
+    line: Line,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not as long as for one that takes something; how long is shown."""
+    monkeypatch.setenv("ML_DASH_CLOSE_TIMEOUT", "60")
+    monkeypatch.setenv("ML_DASH_FLUSH_INTERVAL", "3600")
+    monkeypatch.setattr("ml_dash.sync.replicator.SILENT", 0.1)
+    monkeypatch.setattr(worker, "STALLED", 2.4)
+    released = threading.Event()
+
+    def hang() -> Exception:
+        released.wait(60)
+        return UnreachableError("late")
+
+    with experiment_of(tmp_path).run as experiment:
+        until(lambda: bool(experiment.flush().replicated))
+        line.trouble = hang
+        experiment.track("t").append({"x": 1})
+        begun = time.monotonic()
+    took = time.monotonic() - begun
+    said = capsys.readouterr().err
+    released.set()
+    assert took < 20
+    assert re.search(r"silent for \d s\. Waiting [12] s more for an answer", said)
+    assert re.search(r"the server has been silent for [2-9] s\. `ml-dash sync", said)
+
+
+def test_the_end_waits_for_a_server_as_long_as_bytes_move(
+    tmp_path: Path, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large part on a slow line is no silence."""
+    monkeypatch.setenv("ML_DASH_FLUSH_INTERVAL", "3600")
+    monkeypatch.setattr(worker, "STALLED", 0.4)
+    client: Any = server.server_at(URL)
+    slow: list[float] = []
+
+    def slowly() -> None:
+        if line.trouble is not None and not slow:
+            for _ in range(12):
+                slow.append(time.monotonic())
+                threading.Event().wait(0.1)
+                client.moved = time.monotonic()
+
+    with experiment_of(tmp_path).run as experiment:
+        until(lambda: bool(experiment.flush().replicated))
+        client.before = lambda method, path: slowly()
+        line.trouble = lambda: UnreachableError("never raised")
+        experiment.track("t").append({"x": 1})
+    assert len(slow) == 12
+    assert experiment.flush().replicated is True
 
 
 def test_ctrl_c_ends_the_waiting_and_says_what_sends_the_rest(

@@ -51,7 +51,7 @@ def tensorflow_dataset(
     try:
         tf: Any = import_module("tensorflow")  # it ships no types that mypy can read
     except ImportError as error:
-        raise missing_extra("tensorflow", "to_tensorflow") from error
+        raise missing_extra("tensorflow", "to_tensorflow", "tensorflow") from error
     dataset = tf.data.Dataset.range(len(samples))
     if shuffle:
         dataset = dataset.shuffle(max(len(samples), 1), seed=seed, reshuffle_each_iteration=True)

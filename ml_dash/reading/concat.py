@@ -20,7 +20,7 @@ def concat_runs(
 @overload
 def concat_runs(runs: Sequence[Aligned], root: None = None) -> Aligned: ...
 def concat_runs(runs: Sequence[Any], root: str | os.PathLike[str] | None = None) -> Runs | Aligned:
-    """Several runs, one after the other, as one dataset.
+    """Several runs, one after the other, as one dataset::
 
         rows = ml_dash.concat_runs(["arm/1", "arm/2"]).aligned("robot/joints", frames="cam")
         rows.run_index, rows.episode_index

@@ -59,7 +59,7 @@ class Dataset:
         """A PyTorch DataLoader. Its `dataset` is map-style and can be pickled.
 
         Frames are read and decoded in the workers: float32 (B, C, H, W) in [0, 1]. Columns are
-        float32 (B, *shape). With a horizon they are windows: (B, To, …) and (B, Ta, …).
+        float32 `(B, *shape)`. With a horizon they are windows: (B, To, …) and (B, Ta, …).
 
         Args:
             batch_size: samples a batch; `None` for samples one by one.
@@ -224,7 +224,7 @@ class Dataset:
         progress: Callable[[int, int], None] | None = None,
         **options: Any,
     ) -> ExportReport:
-        """Write these rows as a dataset that other programs load, as `RunView.export` does.
+        """Write these rows as a dataset that other programs load, as `RunView.export` does::
 
             rows = run.aligned("robot/arm", frames="camera", on="timestamp")
             rows.resample(hz=10, method="linear").export("npy", "arm_10hz")

@@ -121,7 +121,7 @@ class Table:
     def to_polars(self, columns: Sequence[str] | None = None) -> polars.DataFrame:
         """Columns as a polars DataFrame, all of them by default.
 
-        What is missing is null, a recorded NaN stays one; lists of one shape are `Array`s.
+        What is missing is null, a recorded NaN stays one; lists of one shape are of type `Array`.
 
         Raises:
             ImportError: polars is not installed; the text is the pip line.

@@ -183,7 +183,7 @@ class Session:
         pad: bool = True,
         **options: Any,
     ) -> DataLoader[dict[str, Any]]:
-        """A DataLoader: frames float32 (B, 3, H, W) in [0, 1], fields by dotted name (B, *shape).
+        """A DataLoader: frames float32 (B, 3, H, W) in [0, 1], fields `(B, *shape)` by dotted name.
 
         Args:
             batch_size: how many samples a batch has; `None` for samples that are not batched.
