@@ -9,9 +9,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import machine, peers, suite, table
+from benchmarks import machine, peers, quotes, suite, table
+from benchmarks.peers import pages
 from benchmarks.recording import Bench, without_settings
 from benchmarks.scale import FULL, QUICK
 
@@ -27,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(suite.SUITE))
         return 0
+    if options.quote:
+        quotes.refresh()
+        return 0
     try:
         measurements = suite.chosen(options.only)
     except ValueError as error:
@@ -34,17 +39,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     begin = time.perf_counter()
     with _folder(options.folder) as folder, without_settings():
-        bench = Bench(QUICK if options.quick else FULL, folder)
-        parts = [machine.describe(folder, bench.scale.name)]
+        scale = QUICK if options.quick else FULL
+        described = machine.describe(folder, scale.name)
+        bench = Bench(replace(scale, peer_rounds=options.rounds or scale.peer_rounds), folder)
+        parts = []
         results = [] if options.peers_only else list(suite.run(bench, measurements, _say))
         if results:
-            parts.append(table.report(results))
+            parts = [described, table.report(results)]
+        compared = None
         if options.peers or options.peers_only:
-            parts.append(peers.compare(bench, _say))
-    text = "\n\n".join(parts)
-    print(text)
-    if options.markdown is not None:
-        table.publish(text, options.markdown)
+            keep = peers.Measured.write if options.write else peers.nothing
+            compared = peers.compare(bench, _say, keep)
+    print("\n\n".join([*parts, *_shown(compared)]))
+    if options.markdown is not None and results:
+        table.publish("\n\n".join(parts), options.markdown)
+    if options.write:
+        if results:
+            table.publish("\n\n".join(parts), quotes.REPORT)
+        quotes.refresh()
     _say(f"all: {time.perf_counter() - begin:.0f} s")
     return int(any(result.failed for result in results))
 
@@ -75,7 +87,20 @@ def _parser() -> argparse.ArgumentParser:
         help="compare with other loggers, too; installs each in a virtual environment of its own",
     )
     parser.add_argument("--peers-only", action="store_true", help="only that")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="how often the loggers take turns (default: 5)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write what was found into the pages that show it"
+    )
+    parser.add_argument(
+        "--quote", action="store_true", help="measure nothing: bring these pages up to date"
+    )
     return parser
+
+
+def _shown(compared: peers.Measured | None) -> list[str]:
+    return [] if compared is None else [text for text in pages.regions(compared).values() if text]
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class Scale:
         list_runs: runs in a server's list.
         asked: how often a server is asked for one thing in a round.
         peer_seconds: how long each peer records in a round.
+        peer_rounds: how often the peers take turns.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Scale:
     list_runs: int
     asked: int
     peer_seconds: float
+    peer_rounds: int
 
 
 FULL = Scale(
@@ -80,7 +82,8 @@ FULL = Scale(
     requests=20,
     list_runs=10_000,
     asked=20,
-    peer_seconds=3.0,
+    peer_seconds=2.0,
+    peer_rounds=5,
 )
 QUICK = Scale(
     name="quick",
@@ -105,6 +108,7 @@ QUICK = Scale(
     list_runs=2_000,
     asked=10,
     peer_seconds=1.0,
+    peer_rounds=2,
 )
 TINY = Scale(
     name="tiny",
@@ -129,4 +133,5 @@ TINY = Scale(
     list_runs=40,
     asked=2,
     peer_seconds=0.1,
+    peer_rounds=1,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import command, frames, peers, recording, suite, table, timing
+from benchmarks import command, frames, peers, quotes, recording, suite, table, timing
+from benchmarks.peers import known, pages, running
 from benchmarks.recording import Bench, DataLost
 from benchmarks.scale import TINY
 from benchmarks.table import Result
@@ -200,29 +203,126 @@ def test_the_frames_are_what_real_ones_are_to_an_encoder() -> None:
     assert np.mean(np.diff(camera.astype(int), axis=1) == 0) < 0.2
 
 
-def test_peers_are_compared_and_one_that_does_not_install_is_reported(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The floor and ML-Dash lose nothing; a peer without an environment costs only its line."""
+def known_peers(monkeypatch: pytest.MonkeyPatch, *more: known.Peer) -> None:
+    """Compare only what runs in this interpreter, and these, which cannot be installed."""
 
-    def python_of(peer: peers.Peer, say: object) -> Path:
-        if peer.packages:
+    def python_of(name: str, packages: tuple[str, ...], say: object) -> Path:
+        if packages:
             raise subprocess.CalledProcessError(1, "pip", stderr="ERROR: no such package\n")
         return Path(sys.executable)
 
-    known = [peer for peer in peers.PEERS if not peer.packages]
-    monkeypatch.setattr(peers, "PEERS", (*known, peers.Peer("absent", "absent", ("absent",))))
-    monkeypatch.setattr(peers, "_python_of", python_of)
-    text = peers.compare(bench, lambda _: None)
-    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    assert [line[0] for line in lines[2:]] == [f"| {peer.name}" for peer in known]
-    assert [line[-1] for line in lines[2:]] == ["0 |"] * len(known)
-    assert "* absent: did not install: ERROR: no such package" in text
+    monkeypatch.setattr(known, "PEERS", (known.FLOOR, known.OURS, *more))
+    monkeypatch.setattr(peers, "python_of", python_of)
+
+
+def test_peers_are_compared_and_one_that_does_not_install_is_reported(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The floor and ML-Dash do every task; a peer without an environment costs only its line."""
+    known_peers(monkeypatch, known.Peer("absent", "absent", ("absent",)))
+    measured = peers.compare(bench, lambda _: None)
+    assert list(measured.found) == [known.FLOOR.name, known.OURS.name]
+    assert measured.failures == {"absent": "did not install: ERROR: no such package"}
+    for rounds in measured.found[known.OURS.name].values():
+        for found in rounds:
+            assert found["rows"] + found["frames"] > 0
+            # SIGKILL takes the frames that are not encoded yet: that is said, and not promised.
+            assert found["rows_lost"] == 0
+    said = pages.regions(measured)
+    lines = [line.split(" | ") for line in said["peers"].splitlines()]
+    assert [line[0] for line in lines[2:]] == [f"| {name}" for name in measured.found]
+    assert lines[3][-2] == "0 rows, 0 frames"
+    assert lines[2][-1].startswith("**")  # what the floor had not flushed
+    assert "* absent: did not install" in said["peers-failures"]
+    measured.write(tmp_path / "measured.json")
+    assert peers.Measured.read(tmp_path / "measured.json") == measured
+
+
+def test_what_a_killed_logger_held_back_is_counted(bench: Bench) -> None:
+    """The floor holds rows back in a buffered file: none of them is there after SIGKILL."""
+    with bench.place() as place:
+        found = running.run(known.FLOOR, Path(sys.executable), "calm-killed", place, 0.05)
+    assert found["rows"] > 0
+    assert found["rows_lost"] == found["rows"]
+    assert found["frames_lost"] <= 1  # each is a file of its own, written in the loop
+
+
+def test_a_logger_that_loses_a_row_in_the_middle_is_found_out(tmp_path: Path) -> None:
+    """What is counted are steps, so that a row too many does not hide one that is missing."""
+    script = Path(peers.__file__).parent / "scripts/work.py"
+    spec = importlib.util.spec_from_file_location("work_of_peers", script)
+    assert spec is not None and spec.loader is not None
+    work = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(work)
+    told = work.Told(tmp_path / "run")
+    told.say(5, 3)
+
+    class Forgetful:
+        def rows(self, _: Path) -> list[int]:
+            return [0, 1, 1, 3, 4, 5]
+
+        def images(self, _: Path) -> list[int]:
+            return [2, 1, 0]
+
+    found = work._read(Forgetful(), tmp_path / "run")
+    assert found == {"rows": 5, "rows_lost": 1, "frames": 3, "frames_lost": 0}
+
+
+def test_ratios_are_those_of_rounds_that_both_finished() -> None:
+    """A round that failed for one of them is left out of the ratio, not of the others."""
+    row = {"rows_lost": 1, "frames_lost": 0, "rows": 9, "frames": 0, "rate": 1.0, "cpu": 1.0}
+    fast, slow = {**row, "p50": 1e-6, "started": 1.0}, {**row, "p50": 4e-6, "started": 2.0}
+    found = {task: [] for task in known.TASKS}
+    measured = peers.Measured("", 1.0, 2)
+    measured.found[known.FLOOR.name] = {**found, "rows": [fast, fast]}
+    measured.found[known.OURS.name] = {**found, "rows": [{}, slow]}
+    said = pages.regions(measured)
+    assert f"| {known.OURS.name} | 4 | 1 | 1 | – | – | – | 2 |" in said["peers-ratios"]
+    assert f"| {known.OURS.name} | **1** of 9 | – | – | – |" in said["peers-losses"]
 
 
 def test_every_peer_has_its_script() -> None:
     """What the table of peers names is there."""
-    folder = Path(peers.__file__).parent
-    assert {f"with_{peer.script}.py" for peer in peers.PEERS} == {
+    folder = Path(peers.__file__).parent / "scripts"
+    assert {f"with_{peer.script}.py" for peer in known.PEERS} == {
         path.name for path in folder.glob("with_*.py")
     }
+
+
+@pytest.mark.parametrize("name", quotes.QUOTING)
+def test_a_page_quotes_the_figures_that_were_measured(name: str) -> None:
+    """The tables of the pages are those of the last measurement, letter for letter."""
+    text = (quotes.ROOT / name).read_text("utf-8")
+    assert "peers" in quotes.names(text)
+    assert quotes.quoted(text, quotes.regions()) == text, "run: python -m benchmarks --quote"
+
+
+_FIGURE = re.compile(r"[0-9][0-9,.]*\s?(?:[nµm]?s\b|[kM]?B\b|[kM] |×|%|rows|frames|times|of\b)")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/comparison.md"])
+def test_no_figure_of_a_comparison_is_typed(name: str) -> None:
+    """What has a number with a unit stands in a quoted part."""
+    text = quotes.without((quotes.ROOT / name).read_text("utf-8"))
+    if name == "README.md":
+        text = text.partition("### What it costs")[2].partition("\n## ")[0]
+    assert text.strip()
+    assert _FIGURE.findall(text) == []
+
+
+def test_what_is_quoted_replaces_what_stood_there() -> None:
+    """A page keeps its own words; a part that nobody knows is an error."""
+    page = "a\n<!-- quote x: begin -->\nold 1\n<!-- quote x: end -->\nb\n"
+    new = quotes.quoted(page, {"x": "new 2"})
+    assert new == page.replace("old 1", "new 2")
+    assert quotes.quoted(new, {"x": "new 2"}) == new
+    with pytest.raises(KeyError):
+        quotes.quoted(page, {})
+
+
+def test_a_line_that_the_readme_quotes_must_be_in_the_report() -> None:
+    """When a measurement is renamed, the README does not lose its line in silence."""
+    report = quotes.REPORT.read_text("utf-8")
+    quotes.costs(report)
+    with pytest.raises(ValueError, match="import ml_dash"):
+        quotes.costs(report.replace("| `python -c 'import ml_dash'`", "| importing"))

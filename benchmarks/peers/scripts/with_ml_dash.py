@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import orjson
 from work import QUALITY, main
 
-from ml_dash import Experiment
+from ml_dash import Experiment, open_run
 
 PREFIX = "benchmarks/recorded"
 
@@ -34,15 +34,14 @@ class MLDash:
         """See `work.Logger`."""
         self.experiment.run.complete()
 
-    def rows(self, folder: Path) -> int:
+    def rows(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        segments = (folder / PREFIX / "tracks/robot/position").glob("*.jsonl")
-        lines = (line for segment in segments for line in segment.open("rb"))
-        return len({orjson.loads(line)["step"] for line in lines})
+        tracks = open_run(folder / PREFIX).tracks
+        return tracks["robot/position"]["step"] if "robot/position" in tracks else ()
 
-    def images(self, folder: Path) -> int:
+    def images(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return len(list((folder / PREFIX / "files/data/frames").glob("*.jpg")))
+        return open_run(folder / PREFIX).frames("frames").steps
 
 
 main(MLDash())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,23 @@ class Rerun:
         self.recording.flush()
         self.recording.disconnect()
 
-    def rows(self, folder: Path) -> int:
+    def rows(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return self._count(folder, "robot/position")
+        return self._steps(folder, "robot/position")
 
-    def images(self, folder: Path) -> int:
+    def images(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return self._count(folder, "frames")
+        return self._steps(folder, "frames")
 
-    def _count(self, folder: Path, entity: str) -> int:
+    def _steps(self, folder: Path, entity: str) -> Iterator[int]:
         from rerun.chunk import RrdReader
 
-        chunks = RrdReader(folder / "run.rrd").stream()
-        return sum(chunk.num_rows for chunk in chunks if str(chunk.entity_path) == f"/{entity}")
+        try:
+            for chunk in RrdReader(folder / "run.rrd").stream():
+                if str(chunk.entity_path) == f"/{entity}":
+                    yield from chunk.to_record_batch().column("step").to_pylist()
+        except RuntimeError:  # a file that was cut short: what came before is what there is
+            return
 
 
 main(Rerun())

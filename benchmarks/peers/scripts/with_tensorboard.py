@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,14 @@ class TensorBoard:
         """See `work.Logger`."""
         self.writer.close()
 
-    def rows(self, folder: Path) -> int:
+    def rows(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
         steps = [self._steps(folder, tag) for tag in "ixyz"]
-        return len(set.intersection(*steps))
+        return set.intersection(*steps)
 
-    def images(self, folder: Path) -> int:
+    def images(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return len(self._steps(folder, "frame"))
+        return self._steps(folder, "frame")
 
     def _steps(self, folder: Path, tag: str) -> set[int]:
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader

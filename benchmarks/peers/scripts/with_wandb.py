@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +33,38 @@ class WandB:
 
     def image(self, i: int, pixels: Any) -> None:
         """See `work.Logger`."""
-        self.run.log({"frame": self.wandb.Image(pixels, file_type="jpg")})
+        frame = self.wandb.Image(pixels, file_type="jpg")
+        self.run.log({"frame": frame, "number": i})
 
     def close(self) -> None:
         """See `work.Logger`."""
         self.run.finish()
 
-    def rows(self, folder: Path) -> int:
+    def rows(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
+        return (row["i"] for _, row in self._history(folder) if {*"ixyz"} <= row.keys())
+
+    def images(self, folder: Path) -> Iterable[int]:
+        """See `work.Logger`."""
+        for run, row in self._history(folder):
+            if "number" in row and any(run.glob(f"files/{row['path']}")):
+                yield row["number"]
+
+    def _history(self, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Rows by the names of their values, `path` being that of a picture; and the run's folder.
+
+        What `wandb sync` would send, which is all that reads these files.
+        """
         from wandb.proto import wandb_internal_pb2
 
-        found = 0
         for path in folder.rglob("*.wandb"):
             for data in _records(path.read_bytes()):
-                record = wandb_internal_pb2.Record.FromString(data)
-                items = record.history.item
-                found += any(item.key == "x" or "x" in item.nested_key for item in items)
-        return found
-
-    def images(self, folder: Path) -> int:
-        """See `work.Logger`."""
-        return len(list(folder.rglob("media/**/*.jpg")))
+                items = wandb_internal_pb2.Record.FromString(data).history.item
+                names = (item.key or item.nested_key[-1] for item in items)
+                yield (
+                    path.parent,
+                    dict(zip(names, (json.loads(item.value_json) for item in items), strict=True)),
+                )
 
 
 def _records(log: bytes) -> Iterator[bytes]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +37,22 @@ class Trackio:
         """See `work.Logger`."""
         self.trackio.finish()
 
-    def rows(self, folder: Path) -> int:
+    def rows(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        query = """SELECT count(DISTINCT step) FROM metrics
-                   WHERE CAST(metrics AS TEXT) LIKE '%"x"%'"""
-        databases = map(sqlite3.connect, folder.glob("*.db"))
-        return sum(database.execute(query).fetchone()[0] for database in databases)
+        return (step for step, values in self._records(folder) if {*"ixyz"} <= values.keys())
 
-    def images(self, folder: Path) -> int:
+    def images(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return len(list(folder.rglob("*.png")))
+        for step, values in self._records(folder):
+            if "frame" in values and (folder / "media" / values["frame"]["file_path"]).exists():
+                yield step
+
+    def _records(self, folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        for path in folder.glob("*.db"):
+            database = sqlite3.connect(path)
+            if database.execute("SELECT name FROM sqlite_master WHERE name='metrics'").fetchone():
+                for step, values in database.execute("SELECT step, metrics FROM metrics"):
+                    yield step, json.loads(values)
 
 
 main(Trackio())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,14 @@ class Floor:
         """See `work.Logger`."""
         self.file.close()
 
-    def rows(self, folder: Path) -> int:
+    def rows(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return (folder / "rows").read_bytes().count(b"\n")
+        with (folder / "rows").open("rb") as lines:
+            return [orjson.loads(line)["step"] for line in lines if line.endswith(b"\n")]
 
-    def images(self, folder: Path) -> int:
+    def images(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return len(list(folder.glob("*.jpg")))
+        return [int(path.stem) for path in folder.glob("*.jpg")]
 
 
 main(Floor())

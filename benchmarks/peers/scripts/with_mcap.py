@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mcap.reader import make_reader
+from mcap.exceptions import McapError
+from mcap.records import Channel, Message
+from mcap.stream_reader import StreamReader
 from mcap.writer import Writer
 from PIL import Image
 from work import QUALITY, main
@@ -46,18 +49,26 @@ class MCAP:
         self.writer.finish()
         self.file.close()
 
-    def rows(self, folder: Path) -> int:
+    def rows(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return self._count(folder, "robot/position")
+        return self._steps(folder, "robot/position")
 
-    def images(self, folder: Path) -> int:
+    def images(self, folder: Path) -> Iterable[int]:
         """See `work.Logger`."""
-        return self._count(folder, "frames")
+        return self._steps(folder, "frames")
 
-    def _count(self, folder: Path, topic: str) -> int:
+    def _steps(self, folder: Path, topic: str) -> Iterator[int]:
+        """Record for record, as far as a file goes that may have no end."""
+        channels: dict[int, str] = {}
         with (folder / "run.mcap").open("rb") as file:
-            messages = make_reader(file).iter_messages([topic])
-            return len({message.sequence for _, _, message in messages})
+            try:
+                for record in StreamReader(file).records:
+                    if isinstance(record, Channel):
+                        channels[record.id] = record.topic
+                    elif isinstance(record, Message) and channels[record.channel_id] == topic:
+                        yield record.sequence
+            except (McapError, EOFError):
+                return
 
 
 main(MCAP())
