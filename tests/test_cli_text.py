@@ -17,7 +17,7 @@ from ml_dash.cli.quantities import count, duration, moment, moments, rate, size
 from ml_dash.cli.screen import Screen
 from ml_dash.cli.table import Column, lines
 from ml_dash.cli.text import cut, pad, printable, printable_lines, width
-from ml_dash.reading.check import CheckReport
+from ml_dash.reading.check_report import CheckReport
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates among them
 

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ml_dash.reading.check import CheckReport, check_run
+    from ml_dash.reading.check import check_run
+    from ml_dash.reading.check_report import CheckReport
     from ml_dash.reading.concat import Runs, concat_runs
     from ml_dash.reading.lines import Problem
     from ml_dash.reading.locate import list_runs, open_run, run_folders
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ml_dash.reading.views import write_views
 
 _PLACES = {
-    "CheckReport": "check",
+    "CheckReport": "check_report",
     "Problem": "lines",
     "RunView": "run_view",
     "Runs": "concat",

@@ -15,7 +15,7 @@ from ml_dash.reading.source import ROOMS, SUFFIX
 from ml_dash.reading.stream import Stream
 
 if TYPE_CHECKING:
-    from ml_dash.reading.check import CheckReport
+    from ml_dash.reading.check_report import CheckReport
     from ml_dash.reading.run_view import RunView
 
 Fault = tuple[str, str, str]
