@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cli_process import killed_run
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 import ml_dash
 from ml_dash import Experiment
@@ -43,8 +45,12 @@ class Folder:
 
     def rows(self, run: str, stream: str) -> list[dict[str, Any]]:
         """The rows of a stream."""
-        text = self.get(f"{run}/streams/{stream}/rows").text
-        return [json.loads(line) for line in text.splitlines()]
+        lines = self.get(f"{run}/streams/{stream}/rows").text.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def execute(self, statement: str) -> None:
+        """Change the database behind its back."""
+        self.made.app.state.database.transaction(lambda session: session.execute(text(statement)))
 
     def csrf(self) -> dict[str, str]:
         """The header that changes need."""
@@ -121,6 +127,31 @@ def test_a_run_that_goes_on_is_followed(folder: Folder, root: Path) -> None:
         assert [row["x"] for row in folder.rows(live["id"], "tracks/arm")] == [1.0, 2.0]
     folder.made.watch.look()
     assert folder.runs()["live"]["status"] == "COMPLETED"
+
+
+def test_a_run_goes_on_for_as_long_as_its_process(folder: Folder, root: Path) -> None:
+    """Between two heartbeats, and though nobody looks at it; its rows are counted all the same."""
+    experiment = Experiment("lab/live", dash_root=root, echo=False, environment=False)
+    with experiment.run:
+        experiment.track("t").append({"step": 0})
+        experiment.flush()
+        folder.made.watch.scan()
+        assert folder.runs()["live"]["status"] == "RUNNING"
+        folder.execute("UPDATE runs SET lives_until = 1")  # no sign of life for two minutes
+        assert folder.runs()["live"]["status"] == "INTERRUPTED"
+        folder.made.watch.scan()
+        folder.made.watch.count()
+        assert folder.runs()["live"]["status"] == "RUNNING"
+        assert folder.runs()["live"]["rows"] > 0
+    folder.made.watch.scan()
+    assert folder.runs()["live"]["status"] == "COMPLETED"
+
+
+def test_a_run_whose_process_is_gone_is_interrupted_at_once(folder: Folder, root: Path) -> None:
+    """As `ml-dash show` has it, though its last heartbeat is a moment old."""
+    killed_run("lab/gone", root)
+    folder.made.watch.scan()
+    assert folder.runs()["gone"]["status"] == "INTERRUPTED"
 
 
 def test_a_line_that_is_still_written_is_taken_once_it_is_whole(folder: Folder, root: Path) -> None:

@@ -13,6 +13,7 @@ from ml_dash.backends import LocalBackend, SegmentInfo
 from ml_dash.reading.lines import Problems, decode_block
 from ml_dash.reading.source import ROOMS, SUFFIX
 from ml_dash.server.blobs.content import known
+from ml_dash.server.folder.pulse import Pulse
 from ml_dash.server.folder.store import key_of
 from ml_dash.server.runs.fold import after_append
 from ml_dash.server.segments.chunks import draft_chunks
@@ -45,6 +46,8 @@ class Contents:
         told: by segment, up to where the row of the run tells of it.
         taken: by segment, what its chunks are known of.
         last: by segment of a metric, the size at which its last row was looked at.
+        pulse: whether it goes on.
+        counted: when its rows were last taken in.
     """
 
     run_id: str
@@ -52,13 +55,16 @@ class Contents:
     told: dict[str, int] = field(default_factory=dict)
     taken: dict[str, _Taken] = field(default_factory=dict)
     last: dict[str, int] = field(default_factory=dict)
+    pulse: Pulse = field(default_factory=Pulse)
+    counted: float = 0.0
 
-    def tell(self, session: Session) -> bool:
+    def tell(self, session: Session, now: float) -> bool:
         """Bring the row of the run to the present: status, params, last metrics, files.
 
         Returns:
             Whether there was anything new.
         """
+        first = not self.told
         fresh: dict[str, list[dict[str, Any]]] = {}
         for info in self._segments():
             stream = info.path.rpartition("/")[0]
@@ -70,10 +76,15 @@ class Contents:
                 continue
             if rows:
                 fresh.setdefault(stream, []).extend(rows)
+        if not fresh and not self.pulse.open:
+            return False
+        run = session.get_one(Run, self.run_id)
         if fresh:
-            after_append(session, session.get_one(Run, self.run_id), fresh)
+            run.updated = run.updated if first else now
+            after_append(session, run, fresh)
             self._offer_blobs(session, fresh.get("files/index", []))
-        return bool(fresh)
+        self.pulse.take(fresh.get("run", []))
+        return self.pulse.settle(run, now) or bool(fresh)
 
     def take(self, session: Session, now: float) -> bool:
         """Make the next bytes of its segments chunks.
@@ -83,6 +94,7 @@ class Contents:
         """
         budget = STEP
         grown = False
+        self.counted = now
         for info in self._segments():
             held = self.taken.get(info.path)
             start = held.size if held else 0

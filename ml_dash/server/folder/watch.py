@@ -33,6 +33,9 @@ PAUSE = 0.5
 SCAN = 3.0
 """Seconds between two looks at the whole folder."""
 
+COUNT = 20.0
+"""Seconds between two looks at the rows of a run that goes on; a few MiB of them at a time."""
+
 _AT_ONCE = 100
 _log = logging.getLogger("uvicorn.error")
 
@@ -95,7 +98,7 @@ class Watch:
             backend = contents.backend
             backend.append(segment, backend.size(segment), [line])
             backend.sync([segment])
-            self._data.transaction(contents.tell)
+            self._data.transaction(partial(contents.tell, now=time.time()))
 
     def scan(self) -> None:
         """Find runs that are new and those that are gone; bring the rows of all to the present."""
@@ -108,6 +111,14 @@ class Watch:
             group = found[first : first + _AT_ONCE]
             with self._lock:
                 self._data.transaction(partial(self._tell, folders=group))
+
+    def count(self) -> None:
+        """Take in rows of runs that go on, though nobody looks at them: the table counts them."""
+        for contents in list(self._runs.values()):
+            now = time.time()
+            if contents.pulse.alive and now - contents.counted > COUNT:
+                with self._lock:
+                    self._data.transaction(partial(contents.take, now=now))
 
     def forget(self, run_ids: list[str]) -> None:
         """Runs that are gone from the folder."""
@@ -125,7 +136,7 @@ class Watch:
             contents = self._runs.get(folder)
             if contents is None:
                 contents = self._add(session, folder)
-            contents.tell(session)
+            contents.tell(session, time.time())
 
     def _add(self, session: Session, folder: Path) -> Contents:
         project, name = self._named(folder)
@@ -168,6 +179,7 @@ class Watch:
             try:
                 if time.monotonic() - scanned > SCAN or not scanned:
                     self.scan()
+                    self.count()
                     scanned = time.monotonic()
                 self.look()
             except Exception:  # noqa: BLE001 - whatever is wrong with one run, the others are looked at
@@ -183,7 +195,7 @@ class Watch:
                 del self._asked[run_id]
                 continue
             with self._lock:
-                self._data.transaction(contents.tell)
+                self._data.transaction(partial(contents.tell, now=now))
             self._read(contents)
         if self._waiting and (contents := self._by_id.get(self._waiting.popleft())):
             self._read(contents)

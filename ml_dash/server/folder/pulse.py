@@ -1,0 +1,58 @@
+"""Whether a run in a folder goes on: asked of its processes, as whoever reads the folder does.
+
+A server hears of a run when rows arrive. Here nobody sends any, and a heartbeat comes every 15
+seconds: between two of them a process of this machine can be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_dash.reading.status import RUNNING, STALE, fold_life
+from ml_dash.server.tables import Run
+
+Row = Mapping[str, Any]
+
+
+class Pulse:
+    """The sessions of one run.
+
+    Attributes:
+        alive: whether one of them went on when it was last asked.
+        open: whether there is one that did not say its end.
+    """
+
+    def __init__(self) -> None:
+        self.alive = False
+        self.open = False
+        self._rows: list[Row] = []
+        self._beats: dict[Any, Row] = {}  # the latest alone: a long run has very many
+
+    def take(self, rows: Iterable[Row]) -> None:
+        """Take in rows of the stream `run`."""
+        for row in rows:
+            if row.get("event") == "heartbeat":
+                self._beats[row.get("session")] = row
+            else:
+                self._rows.append(row)
+
+    def settle(self, run: Run, now: float) -> bool:
+        """Have the row of the run say whether it goes on.
+
+        Returns:
+            Whether that is new.
+        """
+        rows = sorted([*self._rows, *self._beats.values()], key=lambda row: row["timestamp"])
+        life = fold_life(rows, now)
+        self.open = any(session.end is None for session in life.sessions)
+        self.alive = life.status == RUNNING
+        if not self.open:
+            return False
+        before = run.lives_until
+        run.heartbeat = max(session.last_seen for session in life.sessions)
+        if not self.alive:
+            run.lives_until = None
+        elif (before or 0.0) < now + STALE / 2:
+            run.lives_until = now + STALE
+        return run.lives_until != before
