@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ with mujoco.Renderer(model, 32, 32) as renderer:
     renderer.update_scene(data)
     raise SystemExit(int(renderer.render().max() == 0))
 """
+MISSING = 'MuJoCo is not installed. In the clone: pip install ".[mujoco]"'
 REMEDY = """MuJoCo cannot draw here: no OpenGL works without a screen.
 On Debian and Ubuntu: apt-get install -y libegl1 libgles2 libgl1-mesa-dri libosmesa6"""
 
@@ -25,8 +27,10 @@ def choose_gl() -> str:
     """Set `MUJOCO_GL` to the first of egl, osmesa and glfw that works; returns its name.
 
     Leaves alone what the user has set, and systems other than Linux, which need no choice.
-    Ends the program with the remedy when nothing works.
+    Ends the program with the remedy when nothing works, or MuJoCo is not there.
     """
+    if importlib.util.find_spec("mujoco") is None:
+        raise SystemExit(MISSING)
     if "MUJOCO_GL" in os.environ or sys.platform != "linux":
         return os.environ.get("MUJOCO_GL", "")
     for name in ("egl", "osmesa", "glfw"):

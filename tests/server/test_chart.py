@@ -102,6 +102,19 @@ def test_few_values_come_back_as_they_were_recorded(client: Any) -> None:
     assert since["columns"]["v"]["max"] == values[1:]
 
 
+def test_rows_with_a_clock_of_their_own_are_counted_from_their_first(client: Any) -> None:
+    """A simulation's seconds are no moment of the day; others count from the run's start."""
+    begun = [{"timestamp": 1.7e9, "event": "start", "session": "s", "root": True}]
+    own = [{"timestamp": 5.0 + i, "v": 1.0} for i in range(3)]
+    other = [{"timestamp": 1.7e9 + 1 + i, "v": 1.0} for i in range(3)]
+    segments = {"run/w.jsonl": begun, "tracks/sim/w.jsonl": own, "metrics/m/w.jsonl": other}
+    run, _ = fill(client, segments)
+    found = draw(client, run, "tracks/sim", columns="v", x="relative")
+    assert (found["origin"], found["columns"]["v"]["x"]) == (5.0, [0.0, 1.0, 2.0])
+    found = draw(client, run, "metrics/m", columns="v", x="relative")
+    assert (found["origin"], found["columns"]["v"]["x"]) == (1.7e9, [1.0, 2.0, 3.0])
+
+
 def test_buckets_are_those_of_a_plain_loop(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Least, greatest, mean and count of each bucket, of several segments cut into small chunks."""
     monkeypatch.setattr(chunks, "CHUNK", 700)

@@ -40,6 +40,8 @@ Names = Annotated[list[str], Query(max_length=200)]
 Bound = Annotated[float | None, Query(allow_inf_nan=False, gt=-1e18, lt=1e18)]
 _MOST_STREAMS = 50
 
+_DAY = 86_400.0
+
 
 @router.get("/streams")
 def read_streams(granted: ReadRun, data: Data) -> list[dict[str, Any]]:
@@ -137,8 +139,9 @@ def read_chart(
     `{"x", "origin", "exact", "columns": {name: {"x", "min", "max", "mean", "count",
     "nonfinite"}}}`: `x` is the middle of a bucket or the place of a value, `count` how many values
     a bucket has, `nonfinite` how many of them are NaN or infinite, which `min`, `max` and `mean`
-    leave out; those are null where a bucket has none. `relative` are seconds since `origin`, the
-    start of the run. `exact`: every value is there by itself.
+    leave out; those are null where a bucket has none. `relative` are seconds since `origin`: the
+    start of the run, or the first row of those streams that have a clock of their own. `exact`:
+    every value is there by itself.
 
     With `format=binary` a line of JSON, padded so that arrays begin at a multiple of eight bytes;
     `columns` in it has `count` and `at`, the place behind the line of the column's arrays: `x`,
@@ -151,7 +154,7 @@ def read_chart(
     if low is not None and high is not None and high < low:
         raise Problem(422, f"`to` is {high}, before `from`, which is {low}")
     stream = StoredStream(data, objects, granted.run_id, name)
-    axis = Axis(x, low, high, _origin(data, granted.run_id) if x == "relative" else 0.0)
+    axis = Axis(x, low, high, _origin(data, granted.run_id, name) if x == "relative" else 0.0)
     pieces = find_pieces(stream, axis)
 
     def make() -> Response:
@@ -164,12 +167,19 @@ def read_chart(
     return answer_once(request, pieces, make, axis.origin)
 
 
-def _origin(data: Data, run_id: str) -> float:
-    """When a run began; without a start, the time of its first row."""
+def _origin(data: Data, run_id: str, name: str) -> float:
+    """What the seconds of a stream are counted from: the run's start, or its streams' first row.
+
+    The latter where there is no start, or where the rows have a clock of their own, such as that of
+    a simulation, which is days away from it.
+    """
     with data.reading() as session:
         started = session.scalar(select(Run.started).where(Run.id == run_id))
-    times = [s["times"][0] for s in list_streams(data, run_id) if s["times"]]
-    return started if started is not None else float(min(times, default=0.0))
+    firsts = {s["name"]: float(s["times"][0]) for s in list_streams(data, run_id) if s["times"]}
+    if started is None:
+        return min(firsts.values(), default=0.0)
+    own = {key: at for key, at in firsts.items() if abs(at - started) > _DAY}
+    return min(own.values()) if name in own else started
 
 
 @router.get("/streams/{name:path}/index")
