@@ -112,7 +112,7 @@ def _remote_entries(url: str, pattern: str | None) -> Iterator[_Entry]:
                 prefix=prefix,
                 started=begun,
                 duration=max(0.0, float(end or 0.0) - begun) if begun is not None else 0.0,
-                size=int(run.get("size") or 0),
+                size=int(run.get("size") or 0) + int(run.get("file_bytes") or 0),
                 tags=texts(run.get("tags")),
                 folder=f"{client.url}/{prefix}",
             )

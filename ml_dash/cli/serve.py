@@ -6,6 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_dash.cli.command import DONE, Command, CommandError
@@ -94,6 +95,11 @@ def _server(options: Namespace, screen: Screen) -> int:
     from ml_dash.server.database import Database
     from ml_dash.server.serving import OutdatedError, UnreachableError, prepare, reach, upgrade
 
+    if options.action == "add-user" and settings.is_local and not Path(settings.folder).is_dir():
+        raise CommandError(
+            f"there is no server in {settings.folder}; name its folder with --folder, or begin one"
+            " with `ml-dash serve`"
+        )
     try:
         reach(settings)
     except UnreachableError as error:

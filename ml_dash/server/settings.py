@@ -85,8 +85,19 @@ class ServerSettings:
         values |= {name: value for name, value in (given or {}).items() if value is not None}
         return cls(**values).settled()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the database is the file in the folder."""
+        return self.database == f"sqlite:///{Path(self.folder) / 'server.sqlite'}"
+
     def settled(self) -> Self:
-        """With the defaults that lie in the folder."""
+        """With the defaults that lie in the folder.
+
+        Raises:
+            ValueError: there is no such port.
+        """
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"the port is {self.port}; it must be 0 (any free one) to 65535")
         folder = Path(self.folder).absolute()
         return replace(
             self,

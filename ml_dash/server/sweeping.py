@@ -117,7 +117,10 @@ class Sweeper:
             for run_id in found:
                 if self._stop.is_set():
                     break
-                compact_run(self._data, self._objects, run_id, self._now())
+                try:
+                    compact_run(self._data, self._objects, run_id, self._now())
+                except OSError as error:  # what the store lost of one run is no other run's harm
+                    logger.warning("the run %s cannot be compacted: %s", run_id, error)
                 after = run_id
         release(self._data, "compact")
 

@@ -162,7 +162,10 @@ class Run(Table):
     """Until then a session that did not end is taken to live, so that the run is RUNNING."""
     rows: Mapped[int] = mapped_column(Big, default=0)
     size: Mapped[int] = mapped_column(Big, default=0)
+    """Bytes of the rows."""
     files: Mapped[int] = mapped_column(Big, default=0)
+    file_bytes: Mapped[int] = mapped_column(Big, default=0)
+    """Bytes of the files."""
     compacted: Mapped[float | None] = mapped_column(Float)
     """When its chunks were last put together, by the server's clock."""
     # Those that may be long come last, so that a scan by the others does not read them

@@ -323,7 +323,7 @@ def test_what_the_server_keeps_is_for_its_user_alone(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     before = os.umask(0o022)
     try:
-        assert main(["server", "add-user", "anna", "--folder", str(folder)]) == 0
+        assert main(["server", "upgrade", "--folder", str(folder)]) == 0
     finally:
         after = os.umask(before)
     assert after == 0o022

@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from .inside import Inside, make_run, send
+from .recorded import fill
 from .serving import KINDS, Machines
 
 LRS = {"a": 0.1, "b": 0.001, "c": 0.0001, "d": None}
@@ -123,7 +124,9 @@ def names(client: TestClient, **asked: Any) -> str:
         ("not lr > 1e-3", "bcd"),
         ("ended > 0", "ac"),
         ("not ended > 0", "bd"),
-        ("duration > 20", "c"),
+        ("duration > 20", "bcd"),
+        ("duration > 20 and not status:running", "c"),
+        ("duration <= 10", "a"),
         ("model.name:net1", "b"),
         ("model.name ~ NET", "abcd"),
         ("params.fast:true", "cd"),
@@ -304,6 +307,23 @@ def test_a_value_that_changes_is_found_by_its_new_one(tmp_path: Path) -> None:
     ]
     inside.close()
     assert found == ["", "a"]
+
+
+def test_bytes_of_files_are_those_of_the_latest(tmp_path: Path) -> None:
+    """A file that is saved anew counts once, one that is deleted no more."""
+    inside = Inside(tmp_path)
+    client = inside.user("anna")
+    saved = {"op": "save", "sha256": "0" * 64}
+    rows = [
+        {"timestamp": 1.0, "path": "a", "data": "a", "size": 100, **saved},
+        {"timestamp": 2.0, "path": "b", "data": "b", "size": 7, **saved},
+        {"timestamp": 3.0, "path": "a", "data": "a-1", "size": 30, **saved},
+        {"timestamp": 4.0, "path": "b", "op": "delete"},
+    ]
+    run, _ = fill(client, {"files/index/w.jsonl": rows})
+    shown = client.get(f"/api/v1/runs/{run}").json()["run"]
+    assert (shown["files"], shown["file_bytes"]) == (1, 30)
+    inside.close()
 
 
 def test_a_clock_that_is_wrong_breaks_no_list(tmp_path: Path) -> None:

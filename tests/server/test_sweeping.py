@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ml_dash.server.sweeping import Sweeper, claim, release, sweep_unknown
+import pytest
+from sqlalchemy import func, select
 
-from .inside import Inside, make_run
+from ml_dash.server.sweeping import Sweeper, claim, release, sweep_unknown
+from ml_dash.server.tables import Chunk, Segment
+
+from .inside import Inside, make_run, send
 from .writers import NEVER, Writer, chunks_of, garbage, keys, needed
 
 
@@ -23,6 +27,29 @@ def test_a_round_puts_together_and_sweeps(inside: Inside) -> None:
     sweeper.work()
     assert keys(inside) == needed(inside)
     writer.check(inside)
+
+
+def test_a_run_whose_objects_are_damaged_stops_no_other(
+    inside: Inside, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names it; the next one is put together in the same round."""
+    client = inside.user("anna")
+    made = []
+    for name in ("demo/broken", "demo/whole"):
+        run, end, before = make_run(client, name), 0, b""
+        for _ in range(10):
+            text = b'{"timestamp":1.0,"x":1}\n'
+            send(client, run, ("tracks/t/w.jsonl", end, before, text))
+            end, before = end + len(text), before + text
+        made.append(run)
+    for key, size, _ in list(inside.objects.list(f"runs/{made[0]}/rows/")):
+        inside.objects.put(key, bytes(size))
+    sweeper = Sweeper(inside.data, inside.objects, inside.settings, lambda: inside.now + 1_000)
+    sweeper.work()
+    assert f"the run {made[0]} cannot be compacted" in caplog.text
+    with inside.data.reading() as session:
+        query = select(func.count()).select_from(Chunk).join(Segment)
+        assert session.scalar(query.where(Segment.run_id == made[1])) == 1
 
 
 def test_one_process_at_a_time_has_a_lease(inside: Inside) -> None:

@@ -42,6 +42,7 @@ NUMBERS: dict[str, Any] = {
     "rows": Run.rows,
     "size": Run.size,
     "files": Run.files,
+    "file_bytes": Run.file_bytes,
     "duration": Run.ended - Run.started,
 }
 TIMES: dict[str, InstrumentedAttribute[Any]] = {
@@ -58,6 +59,14 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d.*")
 def status(now: float) -> ColumnElement[str]:
     """The status of a run as it is shown: RUNNING until its sessions have been silent for long."""
     return case((func.coalesce(Run.lives_until, 0.0) >= now, RUNNING), else_=Run.status)
+
+
+def duration(now: float) -> ColumnElement[float]:
+    """Seconds that a run has taken, as pages show it: up to now, its end, or its last sign."""
+    end = func.coalesce(Run.ended, Run.heartbeat, Run.updated)
+    lives = func.coalesce(Run.lives_until, 0.0) >= now
+    found: ColumnElement[float] = case((lives, now), else_=end) - Run.started
+    return found
 
 
 def condition(node: Node, now: float) -> ColumnElement[bool]:
@@ -101,6 +110,8 @@ def _column(name: str, now: float) -> Any:
     """What a run's own field is in SQL; `None` for what is not its own."""
     if name == "status":
         return status(now)
+    if name == "duration":
+        return duration(now)
     for known in (TEXTS, NUMBERS, TIMES):
         if name in known:
             return known[name]

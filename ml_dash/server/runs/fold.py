@@ -170,6 +170,7 @@ def _take_files(session: Session, run: Run, rows: list[Row]) -> None:
         if file is not None and file.timestamp > row["timestamp"]:
             continue
         was = file is not None and file.place is not None
+        before = file.size if file is not None and was else 0
         if file is None:
             file = known[path] = File(run_id=run.id, path=path)
             session.add(file)
@@ -181,6 +182,7 @@ def _take_files(session: Session, run: Run, rows: list[Row]) -> None:
         file.step = step if type(step := row.get("step")) is int and abs(step) < 2**63 else None
         file.row = clean(row)
         run.files = (run.files or 0) + int(saved) - int(was)
+        run.file_bytes = (run.file_bytes or 0) + (file.size if saved else 0) - before
 
 
 def _is_path(path: Any) -> bool:

@@ -189,4 +189,5 @@ def to_json(run: Run, project: str, namespace: str, now: float) -> dict[str, Any
         "rows": run.rows,
         "size": run.size,
         "files": run.files,
+        "file_bytes": run.file_bytes,
     }

@@ -142,6 +142,9 @@ def _runs() -> None:
         sa.Column("rows", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("size", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("files", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "file_bytes", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
         sa.Column("compacted", sa.Float(), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("tags", sa.JSON(), nullable=False),
