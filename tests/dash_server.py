@@ -48,6 +48,7 @@ class ServerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._came = threading.Event()
+        self._logged = threading.Condition()
 
     @property
     def url(self) -> str:
@@ -98,8 +99,19 @@ class ServerProcess:
             data.execute(statement)
         data.close()
 
+    def settle(self) -> None:
+        """Wait until its log has told of all that it has answered: the log comes by a pipe."""
+        mark = f"/nothing/{os.urandom(4).hex()}"
+        requests.get(self.url + mark, timeout=60)
+        with self._logged:
+            assert self._logged.wait_for(
+                lambda: any(path == mark for _, path, _ in self.requests), timeout=60
+            )
+            self.requests = [asked for asked in self.requests if asked[1] != mark]
+
     def count(self, method: str, path: str) -> int:
         """How many requests for paths that begin so it has answered."""
+        self.settle()
         return sum(m == method and p.startswith(path) for m, p, _ in self.requests)
 
     def __enter__(self) -> Self:
@@ -126,7 +138,9 @@ class ServerProcess:
             return
         row = json.loads(line)
         if "path" in row:
-            self.requests.append((row["method"], row["path"], row["status"]))
+            with self._logged:
+                self.requests.append((row["method"], row["path"], row["status"]))
+                self._logged.notify_all()
         elif found := _RUNNING.search(row["message"]):
             self._port, self._running = int(found[1]), True
             self._came.set()

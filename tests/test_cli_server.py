@@ -75,9 +75,11 @@ class Cli:
 
     def asked(self, *arguments: object) -> list[tuple[str, str, int]]:
         """The requests of a command that went well."""
+        self.served.server.settle()
         before = len(self.served.server.requests)
         done = self(*arguments)
         assert done.code == 0, done.err
+        self.served.server.settle()
         return self.served.server.requests[before:]
 
 
