@@ -7,6 +7,8 @@ elsewhere in the repository, such as the changelog.
 
 from __future__ import annotations
 
+import inspect
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-from ml_dash import __version__
+from ml_dash import Recorder, __version__
 
 project = "ML-Dash"
 author = "The ML-Dash authors"
@@ -57,6 +59,7 @@ ROOT = HERE.parent
 PAGES = {
     ROOT / "README.md": "/index.md",
     ROOT / "README.md#what-it-does-not-do": "/limits.md",
+    ROOT / "examples" / "README.md": "/examples.md",
     ROOT / "CHANGELOG.md": "/changelog.md",
     ROOT / "CONTRIBUTING.md": "/contributing.md",
     ROOT / "benchmarks" / "README.md": "/benchmarks.md",
@@ -64,10 +67,15 @@ PAGES = {
 _LINK = re.compile(r"\[([^\]\n]+)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
-def _lead_to_pages(text: str, folder: Path) -> str:
+def _lead_to_pages(text: str, folder: Path, shown: str) -> str:
     """Markdown with its links to other places of the repository led to their pages.
 
-    A folder has no page, and so no link.
+    Other files are led to from the page's own folder. A folder has no page, and so no link.
+
+    Args:
+        text: of a page, or of a file that it includes.
+        folder: where that file lies, which its links begin at.
+        shown: the page.
     """
 
     def led(link: re.Match[str]) -> str:
@@ -76,17 +84,20 @@ def _lead_to_pages(text: str, folder: Path) -> str:
             return f"[{label}]({page})"
         if target in PAGES:
             return f"[{label}]({PAGES[target]}{anchor})"
-        return label if target.is_dir() else link[0]
+        if target.is_dir():
+            return label
+        place = os.path.relpath(target, (HERE / shown).parent)
+        return f"[{label}]({place}{anchor})" if target.is_file() else link[0]
 
     return _LINK.sub(led, text)
 
 
 def _read_page(app: Sphinx, page: str, source: list[str]) -> None:
-    source[0] = _lead_to_pages(source[0], (HERE / page).parent)
+    source[0] = _lead_to_pages(source[0], (HERE / page).parent, page)
 
 
 def _read_elsewhere(app: Sphinx, path: Path, page: str, source: list[str]) -> None:
-    source[0] = _lead_to_pages(source[0], (HERE / path).resolve().parent)
+    source[0] = _lead_to_pages(source[0], (HERE / path).resolve().parent, page)
 
 
 # -- names in docstrings: `Experiment` and `Recorder.step` are links, `step` is not ---------------
@@ -129,10 +140,19 @@ def _is_handed_out(what: str, name: str) -> bool:
     return what == "class" and name.startswith("ml_dash.") and name.count(".") > 1
 
 
+_PRIVATE = re.compile(r", _\w+: \w+ = \w+")
+"""An argument that is not for users."""
+
+
 def _signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, arguments: str, returned: str
 ) -> tuple[str, str] | None:
-    return ("", "") if _is_handed_out(what, name) else None
+    if _is_handed_out(what, name):
+        return "", ""
+    if name == "ml_dash.Experiment.recorder":  # passes all that it gets on to the class
+        names = [*inspect.signature(Recorder).parameters.values()][1:]
+        return re.sub(r": '([^']*)'", r": \1", str(inspect.Signature(names))), returned
+    return (_PRIVATE.sub("", arguments), returned) if arguments else None
 
 
 def _docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

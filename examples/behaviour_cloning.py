@@ -5,7 +5,7 @@ is a frame of the camera and a row with the expert's action. A small network the
 hand by what the camera sees: from two frames it predicts the next four actions. At last it is tried
 on tables that it has never seen.
 
-python examples/behaviour_cloning.py      (needs PyTorch: pip install "ml-dash[torch]")
+python examples/behaviour_cloning.py      (needs PyTorch: pip install ".[torch]")
 """
 
 from __future__ import annotations

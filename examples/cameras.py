@@ -4,7 +4,7 @@ Frames and rows carry the step that they belong to. So it does not matter that t
 takes twice as many pictures as the front one, and the one above few: read back, each row has the
 frames of its step and no others. The moments that all three saw are drawn on one sheet.
 
-python examples/cameras.py          # needs: pip install "ml-dash[mujoco]"
+python examples/cameras.py          # needs: pip install ".[mujoco]"
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ server is started on this machine, in a folder that is removed afterwards, and w
 there once in a browser is done by this program: set a password, and make a token for the program.
 The run is in the local folder as well, and would be without a server.
 
-python examples/remote.py               # needs: pip install "ml-dash[server]"
+python examples/remote.py               # needs: pip install ".[server]"
 python examples/remote.py --keep        # lets the server run, to look at its pages
 """
 

@@ -18,18 +18,17 @@ from ml_dash import exits
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
 from ml_dash.decorate import decorated
+from ml_dash.details import checked_details
 from ml_dash.errors import ClosedError, NotStartedError
 from ml_dash.files import Files
 from ml_dash.log import Logs
 from ml_dash.metrics import Metrics
 from ml_dash.names import check_prefix, default_prefix, prefix_folder
 from ml_dash.params import Params
-from ml_dash.rows import encode_row
 from ml_dash.run import Run, remember
 from ml_dash.run_end import with_replica
 from ml_dash.settings import Settings, load
 from ml_dash.track import Tracks
-from ml_dash.values import jsonable, kind_name
 
 if TYPE_CHECKING:
     from ml_dash.recorder import Recorder
@@ -63,7 +62,7 @@ class Experiment:
         backend: keep the run elsewhere, such as in a `MemoryBackend` in your tests.
         echo: print log messages to the terminal, too.
         environment: record packages, git state, command line and hardware at start.
-        buffer_enabled: false: every call is on disk before it returns.
+        buffer_enabled: false: what a call records is in its file before the call returns.
 
     Attributes:
         prefix: the key, project included.
@@ -113,10 +112,9 @@ class Experiment:
         if prefix is None:
             prefix = default_prefix(_script(), time.time())
         self.prefix = check_prefix(prefix, project)
-        self.description = _text(description, "description")
-        self.tags = _texts(tags, "tags")
-        self.bindrs = _texts(bindrs, "bindrs")
-        self.metadata = _plain(metadata)
+        details = checked_details(
+            description=description, tags=tags, bindrs=bindrs, metadata=metadata
+        )
         asked = dash_url is None and dash_root is None and backend is None
         self.settings = replace(self.settings, url=_server(dash_url, self.settings.url, asked))
         self.folder: Path | None = None
@@ -124,13 +122,6 @@ class Experiment:
             # Absolute: a program that changes its directory goes on recording in the same place.
             self.folder = Path(self.settings.root).absolute() / prefix_folder(self.prefix)
             backend = LocalBackend(self.folder)
-        details = {
-            "description": description,
-            "tags": self.tags,
-            "bindrs": self.bindrs,
-            "metadata": self.metadata,
-        }
-        encode_row(details, where="experiment")  # what would be too long is told now
         self.run: Run[Experiment] = Run(
             self.prefix,
             backend,
@@ -145,6 +136,29 @@ class Experiment:
     def id(self) -> str:
         """The run's snowflake id; empty before the first start."""
         return self.run.id
+
+    @property
+    def description(self) -> str | None:
+        """What a reader should know, as it was given here."""
+        return self.run.details.get("description")
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags, as they were given here; `open_run` has those of all sessions."""
+        tags: list[str] = self.run.details.setdefault("tags", [])
+        return tags
+
+    @property
+    def bindrs(self) -> list[str]:
+        """The bindrs, as they were given here."""
+        bindrs: list[str] = self.run.details.setdefault("bindrs", [])
+        return bindrs
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata, as they were given here."""
+        metadata: dict[str, Any] = self.run.details.setdefault("metadata", {})
+        return metadata
 
     def recorder(self, **options: Any) -> Recorder:
         """A recorder that writes frames and rows of one step together. See `Recorder`."""
@@ -181,9 +195,7 @@ class Experiment:
         buffer = self._buffer("add_tags")
         buffer.show_rows(1.0)
         stored = fold_life(read_rows(buffer.backend, "run")).details.get("tags", ())
-        together = _texts([*self.tags, *map(str, stored), *tags], "tags")
-        self.run.update(tags=together)
-        self.tags = together
+        self.run.update(tags=[*self.tags, *map(str, stored), *tags])
 
     def _buffer(self, name: str) -> Buffer:
         buffer = self.run.open_buffer
@@ -229,6 +241,14 @@ class Experiment:
             f"experiment.{name} was used after the run {self.prefix!r} had ended; call"
             " `experiment.run.start()` to continue it"
         )
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(
+            "an Experiment is started by its run: write `with Experiment(...).run as experiment:`"
+        )
+
+    def __exit__(self, *ending: object) -> None:
+        """Never reached; without it Python would not come as far as the text above."""
 
     def __repr__(self) -> str:
         return f"<Experiment {self.prefix!r} {self.run.status}>"
@@ -319,30 +339,6 @@ def _server(given: str | bool | None, configured: str | None, asked: bool) -> st
 
 def _script() -> str:
     return sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else "interactive"
-
-
-def _text(value: str | None, what: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{what} must be a text, not {kind_name(value)}")
-    return value
-
-
-def _texts(values: Iterable[str] | None, what: str) -> list[str]:
-    if values is None or isinstance(values, str):
-        values = () if values is None else (values,)
-    if isinstance(values, Mapping) or not isinstance(values, Iterable):
-        raise TypeError(f"{what} must be a list of texts, not {kind_name(values)}")
-    values = list(values)
-    for value in values:
-        if not isinstance(value, str):
-            raise TypeError(f"{what}: {value!r:.80} is not a text")
-    return list(dict.fromkeys(values))
-
-
-def _plain(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise TypeError(f"metadata must be a dict, not {kind_name(metadata)}")
-    return dict(jsonable(metadata or {}, "metadata"))
 
 
 __all__ = ["Experiment", "Settings", "ml_dash_experiment"]

@@ -121,7 +121,8 @@ class Recorder:
             tracks: rows by topic. `step` and `timestamp` among a row's fields must be the call's.
             metrics: rows by name, likewise.
             frames: arrays by camera, the folder that they are saved in; or callables, which are
-                called only when a frame is due.
+                called only when a frame is due. One that returns `None` has no picture this time,
+                which is said once for each camera; a camera without a callable is left out then.
 
         Returns:
             The step.
@@ -138,18 +139,15 @@ class Recorder:
             if not rows_due:
                 return moment.step
         due = _mapping(frames, "frames") if frames_due else {}
-        name = self._frame_name(moment, due) if due else ""
-        shots = self._snapshots(due) if due else []
-        named = name if shots else ""
-        lines = self._encode(
-            moment, _mapping(tracks, "tracks"), _mapping(metrics, "metrics"), named
-        )
+        shots = self._snapshots(due) if due else {}
+        name = self._frame_name(moment, shots) if shots else ""
+        lines = self._encode(moment, _mapping(tracks, "tracks"), _mapping(metrics, "metrics"), name)
         # Rows first: killed in between, a row names a frame that never came, which readers know of;
         # a frame without its rows would belong to nothing.
         for handle, line in lines:
             handle.put(line)
-        for files, shot in shots:
-            files.save_image(
+        for camera, shot in shots.items():
+            self._cameras[camera].save_image(
                 shot, to=name, step=moment.step, timestamp=moment.timestamp, **self._options
             )
         return moment.step
@@ -272,8 +270,8 @@ class Recorder:
             lines.append((metric, line))
         return lines
 
-    def _snapshots(self, frames: Mapping[str, Any]) -> list[tuple[Files, Any]]:
-        """Copies of all frames, and where they go: all made and checked before one is saved."""
+    def _snapshots(self, frames: Mapping[str, Any]) -> dict[str, Any]:
+        """Copies of all frames by camera: all made and checked before one is saved."""
         image = lazy.images()
         size = self._options.get("size")
         for camera in frames:
@@ -281,18 +279,29 @@ class Recorder:
                 files = self._files(camera)
                 files.check(_LONGEST_NAME)
                 self._cameras[camera] = files
-        taken = []
+        taken = {}
         for camera, frame in frames.items():
+            where = f"frame {camera!r}"
             try:
                 pixels = frame() if callable(frame) else frame
-                where = f"frame {camera!r}"
-                shot = image.snapshot(pixels, format=self._kind, size=size, where=where)
-                taken.append((self._cameras[camera], shot))
+                if pixels is None:
+                    self._check_no_picture(frame, where)
+                    continue
+                taken[camera] = image.snapshot(pixels, format=self._kind, size=size, where=where)
             except (TypeError, ValueError) as error:
                 if self._strict:
                     raise
                 self._buffer.lose(f"frames {camera}", str(error))
         return taken
+
+    def _check_no_picture(self, frame: Any, where: str) -> None:
+        if frame is None:
+            raise ValueError(
+                f"{where}: None is no picture; leave the camera out where it has none, or give a"
+                " function, which may return None"
+            )
+        # Said, because a function that lacks its `return` would else record nothing in silence.
+        self._buffer.warn_once(where, f"{where}: None was returned, no picture is kept of it")
 
     def _frame_name(self, moment: Moment, cameras: Mapping[str, Any]) -> str:
         """A name that no frame of these cameras has yet; all cameras of a step share it."""

@@ -9,22 +9,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from ml_dash import clock, exits, ids
+from ml_dash import exits, ids
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
 from ml_dash.buffer.recovery import drain_dead
 from ml_dash.decorate import decorated
-from ml_dash.environment import capture, process_identity
+from ml_dash.details import checked_details
 from ml_dash.errors import NotStartedError
-from ml_dash.rows import encode_row
 from ml_dash.run_end import Waiting, close_books, finish_replica, tell_end, tell_interrupted
 from ml_dash.run_folder import check_writable, claim_first, first_id, prefix_in
+from ml_dash.run_rows import put_end, put_environment, put_event, put_start
 from ml_dash.settings import Settings
 from ml_dash.sync.replicator import Replicator, replicate_run
 
@@ -63,7 +63,7 @@ class Run(Generic[T]):
         self.backend = backend
         self.settings = settings
         self.id = ""
-        self._details = dict(details)
+        self.details = dict(details)
         self._entered = entered
         self._left = left
         self._root = root
@@ -158,16 +158,7 @@ class Run(Generic[T]):
             buffer.on_tick(Waiting(self.prefix, buffer, self.settings.close_timeout))
             buffer.finish_files(self.settings.close_timeout)
             buffer.show_rows(self.settings.close_timeout)  # what is lost by now is told below
-            row: dict[str, Any] = {
-                "event": "end",
-                "session": buffer.writer,
-                "status": "CLOSED" if joined else status,
-            }
-            if error:
-                row["error"] = error
-            if buffer.lost:
-                row["lost"] = dict(buffer.lost)
-            self._put(buffer, row)
+            put_end(buffer, "CLOSED" if joined else status, error)
             self._finished = buffer.close()
             tell_end(self.prefix, self.backend, self._finished)
             if not joined:
@@ -265,47 +256,50 @@ class Run(Generic[T]):
     def _write_start(self, buffer: Buffer) -> None:
         """Say who writes: at the first write, in a forked child, after the folder was removed."""
         root = self._root and not buffer.forked
-        row: dict[str, Any] = {
-            "event": "start",
-            "session": buffer.writer,
-            "id": self.id,
-            "prefix": self.prefix,
-            "root": root,
-            "anchor": clock.anchor(),
-            **process_identity(),
-        }
-        if root:
-            row |= {key: value for key, value in self._details.items() if value}
-        self._put(buffer, row)
+        put_start(buffer, self.id, self.prefix, root=root, details=self.details)
         self._last_beat = time.monotonic()
         buffer.rejoin = attach
         buffer.on_tick(self._beat)
         exits.watch(self)
         if root and self.settings.environment:
-            buffer.submit("run/environment", 0, lambda: self._write_environment(buffer))
-
-    def _write_environment(self, buffer: Buffer) -> None:
-        """On a worker thread: asking git and listing packages takes longer than a start may."""
-        row = {"event": "environment", "session": buffer.writer, "environment": capture()}
-        self._put(buffer, row)
+            # On a worker thread: it takes longer than a start may.
+            buffer.submit("run/environment", 0, lambda: put_environment(buffer))
 
     def _beat(self) -> None:
         now = time.monotonic()
         if (buffer := self._buffer) is not None and now - self._last_beat > HEARTBEAT:
             self._last_beat = now
-            self._put(buffer, {"event": "heartbeat", "session": buffer.writer})
+            put_event(buffer, "heartbeat")
         if buffer is not None and self.replicator is not None:
             self.replicator.note(buffer.rows_by_room())
 
-    def update(self, **details: Any) -> None:
-        """Write changed details, such as tags, for readers to fold."""
-        self._details |= details
-        self._put(self.buffer, {"event": "update", "session": self.buffer.writer, **details})
+    def update(
+        self,
+        *,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        bindrs: Iterable[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Replace details of the running run, each as a whole; what is not given stays.
 
-    @staticmethod
-    def _put(buffer: Buffer, row: Mapping[str, Any]) -> None:
-        line = encode_row(row, head={"timestamp": clock.now()}, where="run", strict=False)
-        buffer.put("run", line)
+        Args:
+            description: what a reader should know.
+            tags: labels to find it by, in place of those that it has; `Experiment.add_tags` adds.
+            bindrs: collections that it belongs to.
+            metadata: anything else, as a dict of JSON-able values.
+
+        Raises:
+            NotStartedError: the run is not going on.
+            TypeError: an argument of a wrong type, or metadata that has no JSON form.
+            ValueError: details of more than 16 MiB. Nothing was changed then, as above.
+        """
+        buffer = self.buffer
+        details = checked_details(
+            description=description, tags=tags, bindrs=bindrs, metadata=metadata
+        )
+        put_event(buffer, "update", **details)
+        self.details |= details
 
 
 starting = threading.RLock()

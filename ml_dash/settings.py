@@ -43,7 +43,7 @@ SETTINGS = (
         "buffer_enabled",
         "ML_DASH_BUFFER_ENABLED",
         True,
-        "false: every call is on disk before it returns",
+        "false: what a call records is in its file before the call returns",
     ),
     Setting(
         "flush_interval",

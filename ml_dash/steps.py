@@ -42,9 +42,14 @@ def as_timestamp(value: Any, where: str) -> float:
         if not math.isfinite(timestamp):
             raise TypeError
     except (TypeError, ValueError, OverflowError):
+        remedy = (
+            "give its .timestamp()"
+            if callable(getattr(value, "timestamp", None))
+            else "give a date or a text another name"
+        )
         raise ValueError(
             f"{where}: timestamp must be a finite number of seconds, not {value!r:.80} of type"
-            f" {type(value).__name__}; give a date or a text another name"
+            f" {type(value).__name__}; {remedy}"
         ) from None
     return timestamp
 

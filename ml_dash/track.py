@@ -297,8 +297,10 @@ def as_fields(data: Any, where: str) -> dict[str, Any]:
         return {}
     if isinstance(data, Mapping):
         return text_keys(data, where)
+    kind = kind_name(data)
+    article = "an" if kind[0] in "aeiou" else "a"
     raise TypeError(
-        f"{where}: data is a {kind_name(data)}, it must be a dict of values by key,"
+        f"{where}: data is {article} {kind}, it must be a dict of values by key,"
         ' such as {"x": 0.1}'
     )
 

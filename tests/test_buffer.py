@@ -415,6 +415,58 @@ def test_a_removed_folder_is_made_again_and_the_loss_is_counted(
     assert sum("removed" in message and "made again" in message for message in caplog.messages) == 1
 
 
+def test_rows_survive_a_kill_also_after_the_folder_was_removed(
+    backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ring's file is made again with the folder, and takes what busy and idle streams bring."""
+    monkeypatch.setattr(buffer_module, "PATIENCE", 0.1)
+    buffer = Buffer(backend, Settings(close_timeout=0.1))
+    tracks = Tracks(buffer)
+    for step in range(50):
+        tracks("a").append({"step": step})
+    buffer.flush()
+    shutil.rmtree(backend.folder)
+    for step in range(50, 60):
+        tracks("a").append({"step": step})
+    assert buffer.flush().ok is False  # the loss is told
+    assert len(rings(backend.folder)) == 1
+    backend.failing = True  # what comes now is in the ring only, as when the process is killed
+    for step in range(60, 100):
+        tracks("a").append({"step": step})
+        tracks("late").append({"step": step})
+    buffer.close()
+    monkeypatch.setattr("ml_dash.buffer.recovery.process_alive", lambda identity: False)
+    assert drain_dead(backend.folder).rows == {"tracks/a": 40, "tracks/late": 40}
+    assert steps_in(backend.folder, "a") == list(range(50, 100))
+    assert steps_in(backend.folder, "late") == list(range(60, 100))
+
+
+def test_a_ring_that_cannot_be_made_again_is_told_once(
+    backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows still arrive, and nothing is tried again and again."""
+    tries = []
+
+    def no_room(*_: object) -> None:
+        tries.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    buffer = Buffer(backend, Settings())
+    track = Tracks(buffer)("a")
+    track.append({"step": 0})
+    buffer.flush()
+    monkeypatch.setattr("os.posix_fallocate", no_room)
+    shutil.rmtree(backend.folder)
+    for step in range(1, 4):
+        track.append({"step": step})
+        buffer.flush()
+    assert buffer.close().lost == {"tracks/a": 1}
+    assert steps_in(backend.folder, "a") == [1, 2, 3]
+    assert sum("would not survive a kill" in message for message in caplog.messages) == 1
+    assert tries == [1]
+    assert list((backend.folder / ".buffer").iterdir()) == []
+
+
 def test_a_closed_buffer_refuses_rows(backend: FaultyBackend) -> None:
     """Using a handle after the end is an error that says what to do, also for busy streams."""
     buffer = Buffer(backend, Settings())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from written import A, B, Written, line, png
 
 from ml_dash.environment import process_identity
-from ml_dash.reading import check_run
+from ml_dash.reading import check_run, open_run
 
 DEAD = {**process_identity(), "process_start": 1, "pid": os.getpid()}  # its pid is ours by now
 
@@ -53,6 +53,25 @@ def test_a_whole_run_is_ok(run):
     (steps,) = report.steps
     assert (steps.camera, steps.frames, steps.with_step, steps.matched) == ("cam", 2, 2, 2)
     assert json.loads(json.dumps(report.to_json()))["ok"] is True
+
+
+def test_numbers_that_json_has_not_are_read_and_named(run):
+    """Another program's rows may hold a bare NaN; one within a text is nothing."""
+    path = run.put("tracks/plc", b'{"timestamp":1.0,"x":NaN,"y":[-Infinity, 2]}\n', writer=B)
+    run.put("tracks/plc", line(2.0, x=float("nan"), text="x: NaN", more="[NaN"), writer=B)
+    report = check_run(run.folder)
+    (finding,) = report.findings
+    assert (finding.severity, finding.path, finding.offset) == (
+        "warning",
+        f"tracks/plc/{B}.jsonl",
+        0,
+    )
+    assert "NaN or Infinity as a number, which JSON has not" in finding.message
+    assert report.ok
+    view = open_run(path.parents[2])
+    assert [str(row["x"]) for row in view.tracks["plc"].rows()] == ["nan", "nan"]
+    (problem,) = view.problems
+    assert "skipped" not in str(problem)
 
 
 def test_a_check_changes_no_byte(run):

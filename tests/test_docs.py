@@ -142,5 +142,5 @@ def test_the_format_tells_of_every_stream_level_and_reserved_key() -> None:
 def test_every_event_of_a_run_is_in_the_table() -> None:
     """The code writes no kind of row into `run` that the format does not tell of."""
     code = "".join(path.read_text() for path in (DOCS.parent / "ml_dash").rglob("*.py"))
-    written = set(re.findall(r'"event": "(\w+)"', code))
+    written = set(re.findall(r'(?:"event": |put_event\(buffer, )"(\w+)"', code))
     assert written == {row[0] for row in table(page("format.md"), "event")}

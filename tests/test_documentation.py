@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ from once import made_once
 from PIL import Image
 
 from ml_dash.export import FORMATS
+from ml_dash.server.problems import CODES
 
 DOCS = ROOT / "docs"
 PUBLIC = ("ml_dash", "ml_dash.auto_start", "ml_dash_lightning", "ml_dash_gymnasium")
@@ -129,6 +131,16 @@ def test_nothing_private_stands_in_the_reference(built: Path) -> None:
     assert private == set()
 
 
+def test_every_entry_shows_its_own_arguments(built: Path) -> None:
+    """None is told as another name of something, none has arguments that are not for users."""
+    for path in (built / "reference").glob("*.html"):
+        text = re.sub(r"<[^>]+>", "", path.read_text())
+        assert "alias of" not in text, path.name
+        assert not re.search(r"\b_\w+: \w+ =", html.unescape(text)), path.name
+    text = re.sub(r"<[^>]+>", "", (built / "reference" / "experiment.html").read_text())
+    assert "frames_every: int | None" in text
+
+
 def test_the_tables_of_formats_are_those_of_the_code() -> None:
     """Each format of an export, and each option, stands in the reference with its meaning."""
     text = (DOCS / "reference" / "datasets.md").read_text()
@@ -150,6 +162,15 @@ def test_the_picture_of_the_first_page_is_made_by_its_code(tmp_path: Path) -> No
     shown = np.asarray(Image.open(DOCS / "images" / "get_started.png"), np.int16)
     assert drawn.shape == shown.shape
     assert np.abs(drawn - shown).mean() < 2, "make docs/images/get_started.png anew"
+
+
+def test_every_word_for_an_error_stands_on_the_page_of_the_api() -> None:
+    """Programs can know each `code` that the server gives."""
+    text = (DOCS / "http-api.md").read_text().partition("## Errors")[2].partition("## Runs")[0]
+    sources = "".join(path.read_text() for path in (ROOT / "ml_dash" / "server").rglob("*.py"))
+    words = {*CODES.values(), *re.findall(r'\bcode="(\w+)"', sources)}
+    assert len(words) > 15
+    assert {word for word in words if f"`{word}`" not in text} == set()
 
 
 # -- messages that the page on troubleshooting quotes ---------------------------------------------

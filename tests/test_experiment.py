@@ -9,6 +9,7 @@ import inspect
 import logging
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -180,7 +181,77 @@ def test_wrong_details_are_refused_by_name(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_details_of_a_running_run_are_replaced(make: Callable[..., Experiment]) -> None:
+    """Each that is given, as a whole; an empty one takes it away; what is not given stays."""
+    with make(description="first", tags=["a"], bindrs=["b"], metadata={"n": 1}).run as experiment:
+        experiment.run.update(description="second", tags=("x", "y", "x"), metadata={3: {"z"}})
+        experiment.run.update(bindrs=[])
+        experiment.run.update()
+        assert experiment.tags == ["x", "y"]
+        experiment.add_tags("c")  # "a" does not come back
+    run = read(experiment)
+    assert (run.description, run.tags, run.bindrs) == ("second", ["x", "y", "c"], [])
+    assert run.metadata == experiment.metadata == {"3": ["z"]}
+
+
+@pytest.mark.parametrize(
+    ("details", "error", "text"),
+    [
+        ({"tags": [1]}, TypeError, "tags: 1 is not a text"),
+        ({"tags": {"a": 1}}, TypeError, "tags must be a list of texts, not dict"),
+        ({"bindrs": 5}, TypeError, "bindrs must be a list of texts, not int"),
+        ({"description": 5}, TypeError, "description must be a text, not int"),
+        ({"metadata": [1]}, TypeError, "metadata must be a dict, not list"),
+        ({"metadata": {"a": {"b": object()}}}, TypeError, "metadata, key 'a', key 'b'"),
+        ({"metadata": {"a": "x" * (16 << 20)}}, ValueError, "experiment: the row takes"),
+        ({"tag": ["x"]}, TypeError, "unexpected keyword argument 'tag'"),
+    ],
+)
+def test_wrong_details_of_a_running_run_change_nothing(
+    make: Callable[..., Experiment], details: dict[str, Any], error: type[Exception], text: str
+) -> None:
+    """As when an experiment is made; nor does what else the call says, and the run goes on."""
+    with make(description="first", tags=["a"], metadata={"n": 1}).run as experiment:
+        with pytest.raises(error, match=text):
+            experiment.run.update(**{"description": "second", "tags": ["b"], **details})
+        assert (experiment.description, experiment.tags) == ("first", ["a"])
+    run = read(experiment)
+    assert (run.description, run.tags, run.metadata) == ("first", ["a"], {"n": 1})
+
+
+def test_details_are_updated_while_the_run_goes_on_only(make: Callable[..., Experiment]) -> None:
+    """Before, they are arguments; nothing is kept of such a call."""
+    experiment = make(tags=["a"])
+    with pytest.raises(NotStartedError):
+        experiment.run.update(tags=["b"])
+    assert experiment.tags == ["a"]
+
+
 # -- life ----------------------------------------------------------------------------------------
+
+
+def test_what_a_removed_folder_held_is_told_before_the_end(make: Callable[..., Experiment]) -> None:
+    """With the folder made again: a process that is killed then has told of its loss."""
+    with make(tags=["a"]).run as experiment:
+        experiment.track("arm").append({"step": 0})
+        experiment.flush()
+        assert experiment.folder is not None
+        shutil.rmtree(experiment.folder)
+        experiment.track("arm").append({"step": 1})
+        experiment.flush()
+        experiment.flush()
+        run = read(experiment)
+        assert (run.status, run.tags, run.lost["tracks/arm"]) == ("RUNNING", ["a"], 1)
+    assert read(experiment).lost == run.lost
+
+
+def test_an_experiment_without_its_run_is_no_context(make: Callable[..., Experiment]) -> None:
+    """The likeliest slip is told with what to write."""
+    with (
+        pytest.raises(TypeError, match=r"`with Experiment\(\.\.\.\)\.run as experiment:`"),
+        make(),
+    ):
+        raise AssertionError("the block was entered")
 
 
 def test_making_an_experiment_touches_no_disk(tmp_path: Path) -> None:
@@ -966,7 +1037,7 @@ def test_looking_round_does_not_hold_up_the_start(
         assert answer.wait(30)
         return {"host": "slow"}
 
-    monkeypatch.setattr("ml_dash.run.capture", slow)
+    monkeypatch.setattr("ml_dash.run_rows.capture", slow)
     experiment = make(environment=True)
     with experiment.run:
         experiment.track("a").append({"x": 1})
@@ -984,7 +1055,7 @@ def test_what_looking_round_raises_harms_nothing(
     def broken() -> dict[str, Any]:
         raise RuntimeError("no git today")
 
-    monkeypatch.setattr("ml_dash.run.capture", broken)
+    monkeypatch.setattr("ml_dash.run_rows.capture", broken)
     with make(environment=True).run as experiment:
         experiment.track("a").append({"x": 1})
     assert read(experiment).status == "COMPLETED"

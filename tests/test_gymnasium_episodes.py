@@ -10,7 +10,7 @@ from gymnasium.wrappers import Autoreset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_dash import Experiment, MemoryBackend
+from ml_dash import Experiment, MemoryBackend, open_run
 from ml_dash.reading import RunView
 from ml_dash_gymnasium import RecordToDash, read_episodes, transitions
 
@@ -163,6 +163,22 @@ def test_a_topic_without_an_environment_is_an_error_that_names_those_there_are(m
     for topic in ("env", "arm/env/7"):
         with pytest.raises(KeyError, match=f"no environment was recorded as '{topic}'.*'arm/env'"):
             next(transitions(run, topic))
+
+
+def test_a_run_is_given_open_or_by_its_prefix_or_folder(tmp_path, monkeypatch):
+    """As where runs are joined to one dataset; one that is not there is named."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ML_DASH_ROOT", raising=False)
+    with Experiment("rl/counter", echo=False, environment=False).run as experiment:
+        env = RecordToDash(Counter(), experiment)
+        env.reset()
+        env.step(7)
+        env.close()
+    for run in (open_run("rl/counter"), "rl/counter", experiment.folder):
+        assert [step.action for step in transitions(run)] == [7]
+        assert [len(episode) for episode in read_episodes(run)] == [1]
+    with pytest.raises(FileNotFoundError, match="rl/nobody"):
+        next(transitions("rl/nobody"))
 
 
 def test_the_trigger_chooses_the_episodes_that_are_recorded(memory):

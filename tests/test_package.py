@@ -23,7 +23,7 @@ FOR_USERS = EXTRAS.keys() - {"dev", "docs"}
 NOT_INSTALLED_FOR_TESTS = {"tensorflow"}
 """For its size."""
 
-NAMED = re.compile(r"ml-dash\[([\w,]+)\]")
+NAMED = re.compile(r"""(?:ml-dash|["`]\.)\[([\w,]+)\]""")
 
 
 def tool(name: str) -> ModuleType:

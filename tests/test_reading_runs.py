@@ -165,6 +165,32 @@ def test_a_session_whose_process_is_gone_is_interrupted(tmp_path, dead):
     assert opened(run).status == "INTERRUPTED"
 
 
+def test_a_killed_session_was_seen_until_its_last_row(run, dead):
+    """Also in a second segment or one found in its ring; stamps of the user's own say nothing."""
+    run.end(at=2.0).start(5.0, B, **dead).start(6.0, C, **dead)
+    run.put("tracks/arm", line(7.0, x=1), line(1e6, explicit=True, x=1), writer=B)
+    run.put("metrics/m", line(8.0, x=1), writer=C)
+    run.put("metrics/m", line(9.0, x=1), line(9.5, x="y" * 100_000), writer=C, part="-2")
+    run.put("logs", line(11.0, message="m"), b'{"timestamp":12.0,"mes', writer=C, part="-r")
+    run.put("logs", line(99.0, message="of another"), writer=A)
+    view = opened(run)
+    assert [session.last_seen for session in view.sessions] == [2.0, 7.0, 11.0]
+    assert view.to_json()["ended"] == 11.0
+    run.put("logs", line(13.0, message="m"), writer=C, part="-r2")
+    view.refresh()
+    assert view.sessions[2].last_seen == 13.0
+
+
+def test_of_what_is_stamped_by_the_user_only_a_little_is_looked_at(run, dead):
+    """A long track without one automatic stamp is not read from its end to its beginning."""
+    run.start(5.0, B, **dead)
+    lines = [line(1e6, explicit=True, x="y" * 1000)] * 1000
+    path = run.put("tracks/arm", line(50.0, x=1), *lines, line(30.0, x=1), *lines[:9], writer=B)
+    assert opened(run).sessions[1].last_seen == 30.0
+    path.write_bytes(line(50.0, x=1) + b"".join(lines))
+    assert opened(run).sessions[1].last_seen == 5.0
+
+
 def test_elsewhere_the_age_of_the_heartbeat_tells():
     """A session on another host lives as long as its signs of life are young."""
     rows = [{"timestamp": 1000.0, "event": "start", "session": A, "root": True, **AWAY}]

@@ -19,6 +19,7 @@ from ml_dash import Experiment, MemoryBackend, Recorder, open_run
 from ml_dash.buffer.stream import Stream
 from ml_dash.pace import Pace
 from ml_dash.reading import RunView
+from ml_dash.reading.check import check_run
 
 QUIET = {"echo": False, "environment": False}
 CAMERA = "robot/frames"
@@ -821,6 +822,40 @@ def test_without_strictness_a_bad_frame_is_left_out_and_counted(
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     assert ["frame" in row for row in rows] == [True, True, True, False]
     assert len(open_run(experiment.folder).frames("b")) == 3
+
+
+def test_a_function_that_returns_none_has_no_picture_this_time(
+    experiment: Experiment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its rows are kept and name no frame that never comes; it is said once, nothing is lost."""
+    recorder = experiment.recorder()
+    for step in range(4):
+        recorder.record(
+            step,
+            tracks={TOPIC: {"x": 1}},
+            frames={
+                CAMERA: lambda step=step: picture() if step == 3 else None,
+                "b": lambda step=step: picture() if step % 2 else None,
+            },
+        )
+    recorder.record(3, frames={"b": picture()})  # of a step whose name is in use
+    assert experiment.flush().ok
+    rows = experiment.track(TOPIC).list_entries()
+    assert ["frame" in row for row in rows] == [False, True, False, True]
+    assert len([r for r in caplog.records if "None was returned" in r.getMessage()]) == 2
+    run = open_run(experiment.folder)
+    assert (run.frames(CAMERA).steps.tolist(), run.frames("b").steps.tolist()) == ([3], [1, 3, 3])
+    aligned = run.aligned(TOPIC, frames=[CAMERA, "b"])
+    assert aligned.has_frame(CAMERA).tolist() == [False, False, False, True]
+    assert aligned.has_frame("b")[:4].tolist() == [False, True, False, True]
+    assert check_run(experiment.folder).findings == []
+
+
+def test_none_in_place_of_a_picture_is_refused_with_what_to_do(experiment: Experiment) -> None:
+    """It may be a slip; who means it leaves the camera out, or gives a function."""
+    with pytest.raises(ValueError, match=r"frame 'b': None is no picture; leave the camera out"):
+        experiment.recorder().record(1, tracks={TOPIC: {"x": 1}}, frames={"b": None})
+    assert experiment.track(TOPIC).list_entries() == []
 
 
 # -- reading it back -----------------------------------------------------------------------------

@@ -165,3 +165,28 @@ def test_an_unfinished_file_is_no_ring(tmp_path: Path) -> None:
     """A file cut short while it was made has no identity."""
     assert read_identity(memoryview(bytes(100))) is None
     assert read_identity(memoryview(bytes(SIZE))) is None
+
+
+def test_a_ring_whose_file_was_removed_is_made_again_with_all_it_holds(ring: Ring) -> None:
+    """Records and sealed slots are where they were; what comes then is in the new file, too."""
+    assert ring.lost_path() is None
+    slot = ring.lend("tracks/a", 2, 500)
+    assert slot is not None
+    slot.map.write(b"in a slot\n")
+    slot.seal()
+    ring.put(b"drained", 0, 0, b"long ago\n")
+    ring.drained(ring.head)
+    ring.put(b"logs", 0, 10, b"a record\n")
+    path = ring.path
+    assert path is not None
+    path.unlink()
+    assert ring.lost_path() == path
+    ring.renew(path)
+    ring.put(b"logs", 0, 19, b"another\n")
+    assert ring.lost_path() is None
+    assert read_identity(ring.view) == {"writer": "w", "pid": 1}
+    logs = [("logs", 10, b"a record\n"), ("logs", 19, b"another\n")]
+    assert found_after_crash(path) == [*logs, ("tracks/a", 500, b"in a slot\n")]
+    ring.give_back(slot)
+    assert found_after_crash(path) == logs
+    assert ring.lend("tracks/b", 0, 0) is not None

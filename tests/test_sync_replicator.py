@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_process import environ
 from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_in
 
 from ml_dash import Experiment
@@ -303,6 +306,27 @@ def test_the_end_waits_for_a_server_as_long_as_bytes_move(
     assert experiment.flush().replicated is True
 
 
+def test_an_answer_that_never_gets_whole_is_no_silence(
+    tmp_path: Path, line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that drips is waited for some seconds only, and it is not called silent."""
+    client: Any = server.server_at(URL)
+    released = threading.Event()
+
+    def drip() -> Exception:
+        end = time.monotonic() + 30
+        while not released.wait(0.01) and time.monotonic() < end:
+            client.moved = time.monotonic()
+        return UnreachableError("late")
+
+    line.trouble = drip
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 1})
+    released.set()
+    said = capsys.readouterr().err
+    assert "the server gave no whole answer in time. `ml-dash sync" in said
+
+
 def test_ctrl_c_ends_the_waiting_and_says_what_sends_the_rest(
     tmp_path: Path,
     line: Line,
@@ -441,3 +465,92 @@ def test_a_replicator_takes_a_client_of_its_own(tmp_path: Path) -> None:
     replicator.start()
     assert replicator.finish(20.0).ok
     assert found.segments == segments_in(tmp_path / "a/b")
+
+
+OTHER = """
+import sys
+from ml_dash import Experiment
+
+experiment = Experiment(
+    "robotics/arm", dash_root=sys.argv[1], dash_url=False, echo=False, environment=False
+)
+with experiment.run:
+    for said in sys.stdin:
+        experiment.track("other").append({"x": 1})
+        experiment.flush()
+        print("written", flush=True)
+"""
+
+
+class Other:
+    """Another process that writes the same run, a row at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", OTHER, str(root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environ(),
+            text=True,
+        )
+
+    def write(self) -> None:
+        """Have it write one row."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "written\n"
+
+    def end(self) -> None:
+        """Let it end."""
+        self._process.communicate(timeout=60)
+
+    def __enter__(self) -> Other:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process as process:
+            process.kill()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_rows_of_others_are_not_called_missing_unless_they_are(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ends: bool,
+) -> None:
+    """One who lives sends what it goes on to write; what one who ends leaves is sent here."""
+    found, ending = MemoryServer(), threading.Event()
+    with Other(tmp_path) as other:
+
+        def before(method: str, path: str) -> None:
+            if ending.is_set() and path.endswith("/append"):
+                other.write()
+                if ends:
+                    ending.clear()
+                    other.end()
+
+        monkeypatch.setattr(server, "server_at", lambda url: client_of(found, before=before))
+        with experiment_of(tmp_path).run as experiment:
+            experiment.track("t").append({"x": 1})
+            ending.set()
+        assert experiment.run.replicator is not None
+        assert experiment.run.replicator.report().ok
+        assert "not all of it is on the server" not in capsys.readouterr().err
+        assert (found.segments == segments_in(tmp_path / "robotics/arm")) is ends
+
+
+def test_rows_of_others_who_are_gone_are_told(
+    tmp_path: Path, line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody else sends them, as long as the server does not take them from here."""
+    line.trouble = lambda: UnreachableError("nothing listens there")
+    with Experiment("robotics/arm", dash_root=tmp_path, dash_url=False, **QUIET).run as gone:
+        gone.track("t").append({"x": 1})
+    left = sum(map(len, segments_in(tmp_path / "robotics/arm").values()))
+    with experiment_of(tmp_path).run as experiment:
+        experiment.track("t").append({"x": 2})
+    assert experiment.run.replicator is not None
+    assert experiment.run.replicator.report().pending > left
+    assert "not all of it is on the server" in capsys.readouterr().err

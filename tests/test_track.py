@@ -7,6 +7,7 @@ import math
 import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -142,6 +143,14 @@ def test_a_timestamp_that_is_no_number_of_seconds_is_refused(track: Track, times
     assert track.list_entries() == []
 
 
+@pytest.mark.parametrize("date", [datetime(2025, 1, 1), np.datetime64("2025-01-01"), "2025-01-01"])
+def test_a_date_in_place_of_seconds_is_refused_with_what_to_write(track: Track, date: Any) -> None:
+    """Seconds are its `.timestamp()`, where it has one; a field of the user's has another name."""
+    remedy = r"give its \.timestamp\(\)" if isinstance(date, datetime) else "another name"
+    with pytest.raises(ValueError, match=remedy):
+        track.append({"x": 1}, timestamp=date)
+
+
 def test_two_that_differ_are_refused(track: Track) -> None:
     """A step or timestamp given twice must be the same."""
     with pytest.raises(ValueError, match=r"step is given twice and differently: 1 .* 2"):
@@ -153,7 +162,7 @@ def test_two_that_differ_are_refused(track: Track) -> None:
 @pytest.mark.parametrize("data", [5, "x", [("a", 1)], [1], {1, 2}, np.zeros(3), object(), b"x"])
 def test_data_that_is_no_dict_is_refused(track: Track, data: Any) -> None:
     """With a message that shows what a dict looks like."""
-    with pytest.raises(TypeError, match=r"track 'robot/position': data is a .*must be a dict"):
+    with pytest.raises(TypeError, match=r"track 'robot/position': data is an? .*must be a dict"):
         track.append(data)
 
 

@@ -18,7 +18,7 @@ except ImportError as error:
 
 from ml_dash_gymnasium.reading import RecordedEpisode, Transition, read_episodes, transitions
 from ml_dash_gymnasium.record import record
-from ml_dash_gymnasium.vector import RecordToDash as RecordVectorToDash
+from ml_dash_gymnasium.vector import RecordVectorToDash
 from ml_dash_gymnasium.wrapper import RecordToDash
 
 __all__ = [

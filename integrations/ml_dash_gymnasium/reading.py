@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_dash import open_run
 from ml_dash_gymnasium.cameras import OBSERVATIONS
 from ml_dash_gymnasium.descriptions import space_from
 from ml_dash_gymnasium.spaces import Layout
@@ -102,13 +104,14 @@ def transitions(run: Any, topic: str = "env", *, autoresets: bool = False) -> It
     """All steps of an environment that was recorded, as `(o, a, r, o', terminated, truncated)`.
 
     Args:
-        run: what `ml_dash.open_run` gives.
+        run: what `ml_dash.open_run` gives, or a prefix or folder, which is opened.
         topic: of the environment; `env/0` and so on of a vector environment.
         autoresets: give a step that has reset the environment, whose action was ignored, as a
             transition too, from the last observation of one episode to the first of the next. So
             does Minari's collector. Nothing can be learned from it.
 
     Raises:
+        FileNotFoundError: there is no such run.
         KeyError: there is no such environment in the run.
     """
     last = None
@@ -121,6 +124,8 @@ def transitions(run: Any, topic: str = "env", *, autoresets: bool = False) -> It
 
 def read_episodes(run: Any, topic: str = "env") -> Iterator[RecordedEpisode]:
     """The episodes of an environment in the order they were played. Arguments as `transitions`."""
+    if isinstance(run, (str, os.PathLike)):
+        run = open_run(run)
     about = read_about(run, topic)
     read = _Reader(run, topic, about)
     episode: RecordedEpisode | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from ml_dash_gymnasium import vector
+from ml_dash_gymnasium.vector import RecordVectorToDash
 from ml_dash_gymnasium.wrapper import RecordToDash
 
 _ONLY_VECTORS = ("env_ids", "autoreset")
@@ -19,7 +19,7 @@ def record(env: Any, experiment: Any = None, **options: Any) -> Any:
     Args:
         env: a `gymnasium.Env` or a `gymnasium.vector.VectorEnv`.
         experiment: an `Experiment`, its prefix, or `None` for a run named after the environment.
-        **options: those of `RecordToDash`, or of `ml_dash_gymnasium.vector.RecordToDash`.
+        **options: those of `RecordToDash`, or of `RecordVectorToDash`.
 
     Returns:
         The wrapped environment.
@@ -30,7 +30,7 @@ def record(env: Any, experiment: Any = None, **options: Any) -> Any:
         ValueError: as the wrapper does.
     """
     if isinstance(env, VectorEnv):
-        return vector.RecordToDash(env, experiment, **options)
+        return RecordVectorToDash(env, experiment, **options)
     if isinstance(env, gym.Env):
         for name in _ONLY_VECTORS:
             if name in options:

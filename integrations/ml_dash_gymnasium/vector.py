@@ -1,6 +1,6 @@
 """Records vector environments: one stream of episodes for each sub-environment::
 
-    envs = RecordToDash(gymnasium.make_vec("CartPole-v1", num_envs=8), "project/run")
+    envs = RecordVectorToDash(gymnasium.make_vec("CartPole-v1", num_envs=8), "project/run")
 
 Sub-environment i has the tracks `env/<i>/steps` and `env/<i>/episodes` and the frames
 `env/<i>/obs` and `env/<i>/render`, with the rows that `ml_dash_gymnasium.RecordToDash` would write
@@ -51,7 +51,7 @@ MOST_BASES = 100
 """How many vector environments that go on at once in one run may want the same topic."""
 
 
-class RecordToDash(Wrapper):
+class RecordVectorToDash(Wrapper):
     """Records a vector environment. Nothing that goes through it is changed.
 
     Args:
@@ -233,6 +233,10 @@ class RecordToDash(Wrapper):
             for index, claim in zip(chosen.ids, claims, strict=True)
         ]
         return Streams(env, chosen, mode, recorders, renders, self._dash_guard)
+
+
+RecordToDash = RecordVectorToDash
+"""Its name in this module, as the wrappers of `gymnasium.vector` have those of `gymnasium`."""
 
 
 def _name(env: VectorEnv[Any, Any, Any]) -> str:

@@ -27,11 +27,12 @@ import mmap
 import os
 import struct
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ml_dash.buffer.ring_file import make_file
 
 MAGIC = b"MLDRING1"
 BLOCK = 65536  # a multiple of every system's allocation granularity
@@ -106,7 +107,7 @@ class Ring:
 
     def __init__(self, path: Path | None, identity: Mapping[str, Any]) -> None:
         self.path = path
-        self._file = _make(path)
+        self._file = make_file(path, SIZE)
         try:
             self.map = mmap.mmap(self._file, SIZE)
         except (OSError, ValueError):
@@ -122,6 +123,50 @@ class Ring:
         self._write_identity(identity)
         if path is not None:
             path.with_suffix(".tmp").rename(path)
+
+    def lost_path(self) -> Path | None:
+        """Where the file was, if somebody removed it: nobody would find what it holds."""
+        try:
+            if self.path is not None:
+                self.path.stat()
+        except FileNotFoundError:
+            return self.path
+        except OSError:
+            pass  # nobody knows: it is left as it is
+        return None
+
+    def renew(self, path: Path) -> None:
+        """Make the file again, with all that the removed one holds.
+
+        Every lent slot must be sealed: nobody writes into the old file after this.
+
+        Raises:
+            OSError: it could not be made. The ring goes on without a file that could be found.
+        """
+        self.path = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = make_file(path, SIZE)
+        try:
+            own = mmap.mmap(file, SIZE)
+            view = memoryview(own)
+            for begin, end in self._used():
+                view[begin:end] = self.view[begin:end]
+            path.with_suffix(".tmp").rename(path)
+        except (OSError, ValueError):
+            os.close(file)
+            path.with_suffix(".tmp").unlink(missing_ok=True)
+            raise
+        self.path = path
+        os.close(self._file)
+        # The old map goes when the last piece of it has been written.
+        self._file, self.map, self.view, self._cells = file, own, view, view.cast("Q")
+
+    def _used(self) -> Iterator[tuple[int, int]]:
+        """The parts of the file in which there may be anything but zeros."""
+        yield 0, BLOCK + min(self.head, COMMON)
+        for number in set(range(SLOTS)) - set(self._free):
+            begin = BLOCK + COMMON + number * SLOT
+            yield begin, begin + SLOT
 
     def _write_identity(self, identity: Mapping[str, Any]) -> None:
         text = json.dumps(dict(identity)).encode()
@@ -306,36 +351,3 @@ def _used(map_: mmap.mmap, start: int, end: int) -> int:
 
 def _aligned(length: int) -> int:
     return (length + 7) & ~7
-
-
-def _make(path: Path | None) -> int:
-    """An empty file of `SIZE` bytes that has its place on the disk, so that no write can fail."""
-    if path is None:
-        return _make_anonymous()
-    temporary = path.with_suffix(".tmp")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    file = os.open(temporary, flags, 0o600)
-    try:
-        os.posix_fallocate(file, 0, SIZE)
-        import fcntl
-
-        # Held for as long as the process lives: by this the living are told from the dead.
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        temporary.unlink(missing_ok=True)
-        raise
-    return file
-
-
-def _make_anonymous() -> int:
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("ml-dash-ring", os.MFD_CLOEXEC)
-    else:
-        file, name = tempfile.mkstemp(prefix="ml-dash-ring-")
-        try:
-            Path(name).unlink()
-        except OSError:
-            pass  # Windows keeps a file that is open; it is a temporary one
-    os.truncate(file, SIZE)
-    return file

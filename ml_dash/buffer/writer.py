@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from ml_dash import ids
@@ -223,12 +224,27 @@ class RowWriter:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 return Ring(path, identity)
             except (OSError, AttributeError) as error:  # AttributeError: no posix_fallocate here
-                self._ledger.warn_once(
-                    "ring",
-                    "rows not yet written would not survive a kill of this process, because no"
-                    f" buffer file could be made in {path.parent}: {error}",
-                )
+                self._tell_no_ring(path.parent, error)
         return Ring(None, identity)
+
+    def _renew_ring(self, drainer: Drainer, path: Path) -> None:
+        """Make the ring's file again: it went with the run's folder, or somebody removed it."""
+        with self._lock:  # callers wait for some milliseconds
+            for stream in list(self._streams.values()):
+                drainer.seal(stream)
+            try:
+                drainer.ring.renew(path)
+            except FileNotFoundError:
+                drainer.ring.path = path  # it is being removed just now: again at the next drain
+            except (OSError, ValueError) as error:
+                self._tell_no_ring(path.parent, error)
+
+    def _tell_no_ring(self, folder: Path, error: Exception) -> None:
+        self._ledger.warn_once(
+            "ring",
+            "rows not yet written would not survive a kill of this process, because no buffer"
+            f" file could be made in {folder}: {error}",
+        )
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="ml-dash-rows", daemon=True)
@@ -275,6 +291,8 @@ class RowWriter:
                 return 0
             moved = drainer.drain()
             error = drainer.error
+            if moved and not self._synchronous and (path := drainer.ring.lost_path()):
+                self._renew_ring(drainer, path)
         if error is not None:
             self._ledger.warn_once(
                 f"disk {error.errno}",

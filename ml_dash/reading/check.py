@@ -15,7 +15,7 @@ from ml_dash.reading.check_files import check_files, index_faults, leftovers
 from ml_dash.reading.check_report import CheckReport
 from ml_dash.reading.check_steps import Steps
 from ml_dash.reading.files import INDEX
-from ml_dash.reading.lines import Problem, Problems, Segment, read_blocks
+from ml_dash.reading.lines import NOT_JSON, Problem, Problems, Segment, read_blocks
 from ml_dash.reading.locate import is_run
 from ml_dash.reading.run_view import RunView
 from ml_dash.reading.source import ROOMS
@@ -107,7 +107,9 @@ def _check_segment(
 
 def _add_problem(run: RunView, segment: Segment, problem: Problem, report: CheckReport) -> None:
     message = f"{problem.reason} ({problem.size:,} bytes)"
-    if _is_rewritten(run, segment, problem):
+    if problem.reason == NOT_JSON:
+        report.add("warning", problem.path, message, problem.offset)
+    elif _is_rewritten(run, segment, problem):
         message += "; its row was written again, whole"
         report.add("note", problem.path, message, problem.offset)
     else:

@@ -169,6 +169,10 @@ class Dataset:
         would, the first observation or the last action is repeated, and `obs_is_pad` or
         `action_is_pad` is True there. `step`, `timestamp_ms` and the indices are those of row t.
 
+        Rows that are left out, by `missing_frames` or `drop_missing`, are left out before windows
+        are made; `missing_frames="hold"` keeps the rows evenly spaced. Rows without an action, such
+        as the last one of an episode of Gymnasium, are left out always.
+
         Args:
             obs_horizon: how many rows of observations, row t included.
             action_horizon: how many rows of actions, row t included.
@@ -176,9 +180,7 @@ class Dataset:
             actions: which of them are actions; by default those called `action` or `actions`, and
                 those nested in such a one. Frames and all other columns are observations.
             pad: with False there are only the rows whose windows lie in their episode as a whole.
-            missing_frames, drop_missing, size: as in `to_torch`. Rows that are left out are left
-                out before windows are made; `hold` keeps the rows evenly spaced. Rows without an
-                action, such as the last one of an episode of Gymnasium, are left out always.
+            missing_frames, drop_missing, size: as in `to_torch`.
 
         Raises:
             ValueError: a horizon is below 1, or there is no action to make windows of.

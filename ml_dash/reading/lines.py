@@ -10,7 +10,9 @@ that fails is halved until the lines that are to blame are found.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -29,6 +31,11 @@ _MAX_KEPT = 10_000
 _FEW = 8  # lines that are cheaper to parse one by one than to halve further
 _SPECIAL = (NONFINITE.encode(), BIG_INTEGER.encode())
 _timestamp = itemgetter("timestamp")
+
+NOT_JSON = "NaN or Infinity as a number, which JSON has not; it is read all the same"
+"""What is wrong with a line that other readers may refuse, and that is read here."""
+
+_CONSTANT = re.compile(rb"[:,[]\s*-?(?:NaN|Infinity)")
 
 Row = dict[str, Any]
 
@@ -50,7 +57,8 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path}: byte {self.offset:,}: {self.reason} ({self.size:,} bytes skipped)"
+        skipped = "" if self.reason == NOT_JSON else " skipped"
+        return f"{self.path}: byte {self.offset:,}: {self.reason} ({self.size:,} bytes{skipped})"
 
     def to_json(self) -> dict[str, Any]:
         """The problem as plain JSON types."""
@@ -188,7 +196,7 @@ def decode_line(line: bytes) -> tuple[Row | None, str | None]:
     """Decode one line without its newline: the row, and what is wrong.
 
     Both when a whole row stands behind NUL bytes, which a file system may leave in place of what
-    was lost; neither when the line is empty.
+    was lost, and when the row is only `NOT_JSON`; neither when the line is empty.
     """
     reason = None
     if b"\0" in line:
@@ -204,7 +212,16 @@ def decode_line(line: bytes) -> tuple[Row | None, str | None]:
         return None, reason or _why_undecodable(line)
     if type(timestamp) not in (int, float) or not math.isfinite(timestamp):
         return None, "a row without a timestamp"
+    if reason is None and _CONSTANT.search(line) and _has_constant(line):
+        reason = NOT_JSON
     return row, reason
+
+
+def _has_constant(line: bytes) -> bool:
+    """Whether NaN or Infinity stands there as a number, not within a text."""
+    found: list[str] = []
+    json.loads(line, parse_constant=found.append)
+    return bool(found)
 
 
 def _decode_together(joined: bytes, count: int) -> tuple[list[Row], list[float]] | None:

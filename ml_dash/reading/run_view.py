@@ -50,6 +50,7 @@ class RunView:
         self.files = Files(self.source)
         self._prefix = prefix
         self._life: Life | None = None
+        self._sessions: list[Session] | None = None
 
     def __repr__(self) -> str:
         return f"<RunView {self.prefix!r}>"
@@ -57,7 +58,7 @@ class RunView:
     def refresh(self) -> None:
         """Take in what was written since the run was opened, or last refreshed."""
         self.source.refresh()
-        self._life = None
+        self._life = self._sessions = None
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -94,7 +95,12 @@ class RunView:
     @property
     def sessions(self) -> list[Session]:
         """Its sessions in the order they began: starts, resumptions, forked children."""
-        return self.life.sessions
+        if self._sessions is None:
+            from ml_dash.reading.last_seen import see_last_rows
+
+            self._sessions = self.life.sessions
+            see_last_rows(self.source, self._sessions)
+        return self._sessions
 
     @property
     def description(self) -> str | None:
@@ -127,7 +133,7 @@ class RunView:
 
         A line without an end counts only if its writer is gone.
         """
-        running = {session.id for session in self.sessions if session.status == RUNNING}
+        running = {session.id for session in self.life.sessions if session.status == RUNNING}
         unfinished = list(self.source.problems.unfinished.values())
         gone = (p for p in unfinished if Segment(p.path, 0).writer not in running)
         return [*self.source.problems, *gone]
@@ -259,7 +265,7 @@ class RunView:
     def to_json(self) -> dict[str, Any]:
         """What it is, as plain JSON types."""
         life = self.life
-        ends = [session.end or session.last_seen for session in life.sessions]
+        ends = [session.end or session.last_seen for session in self.sessions]
         return {
             "id": life.id,
             "prefix": self.prefix,
@@ -269,7 +275,7 @@ class RunView:
             "started": life.sessions[0].start if life.sessions else None,
             "ended": max(ends, default=None) if life.status != RUNNING else None,
             "lost": life.lost,
-            "sessions": [session.to_json() for session in life.sessions],
+            "sessions": [session.to_json() for session in self.sessions],
         }
 
 

@@ -153,7 +153,8 @@ def _take(session: Session, row: Mapping[str, Any]) -> None:
         session.end = row["timestamp"]
         session.status = _text(row.get("status")) or INTERRUPTED
         session.error = _text(row.get("error")) or None
-        session.lost = {k: v for k, v in _dict(row.get("lost")).items() if type(v) is int}
+    if "lost" in row:
+        session.lost = {k: v for k, v in _dict(row["lost"]).items() if type(v) is int}
     if "environment" in row:
         session.environment = _dict(row["environment"])
 

@@ -169,8 +169,7 @@ class Page:
     def type(self, selector: str, text: str) -> None:
         """Put text in place of what a field holds."""
         field = self.find(selector)
-        field.clear()
-        field.send_keys(text)
+        field.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE, text)
 
     def press(self, *keys: str, holding: str = "") -> None:
         """Press keys where the focus is, by the names of `Keys` ("ARROW_LEFT") or as characters."""

@@ -88,6 +88,31 @@ def test_ticks_are_round_and_short(bench: Page, low: float, high: float, labels:
     assert [tick["label"] for tick in found["ticks"]] == labels
 
 
+@pytest.mark.parametrize(
+    ("low", "high"), [(4.5672e-5, 4.5684e-5), (1.11055e-5, 1.11057e-5), (-3.0004e-7, -3.0001e-7)]
+)
+def test_labels_of_small_values_are_whole_and_differ(bench: Page, low: float, high: float) -> None:
+    """Each label is the value of its tick, none reads as its neighbour, and all have room."""
+    add(bench, {"title": "lr"}, {"y": [low, high]})
+    scale = "bench.scales.numberTicks(bench.charts[0].plane.y, 5)"
+    found = bench.evaluate(scale)
+    labels = [tick["label"].replace("−", "-") for tick in found["ticks"]]
+    base = float(found["base"].replace("−", "-") or 0)
+    values = [tick["value"] for tick in found["ticks"]]
+    assert len(set(labels)) == len(labels) > 2
+    assert [base + float(label) for label in labels] == pytest.approx(values, rel=1e-9)
+    widest = bench.evaluate(
+        "(t => Math.max(...arguments[0].map(each => t.measureText(each).width)))"
+        "(bench.charts[0].canvas.getContext('2d'))",
+        labels,
+    )
+    assert bench.evaluate("bench.charts[0].plane.box.left") >= widest + 6
+    edge = bench.evaluate(
+        "Math.max(...bench.charts[0].canvas.getContext('2d').getImageData(0, 20, 2, 100).data)"
+    )
+    assert edge == 0, "a label touches the edge"
+
+
 def test_ticks_far_from_zero_are_counted_from_a_base(bench: Page) -> None:
     """Labels of values that differ in late digits alone show those digits, and the base once."""
     found = bench.evaluate("bench.scales.numberTicks({low: 1763722000.1, high: 1763722000.9}, 4)")
@@ -323,6 +348,33 @@ def test_a_chart_is_named_and_told_in_words(bench: Page) -> None:
     assert chart.get_attribute("tabindex") == "0"
     told = bench.wait_text(".chart > p.unseen", "train/loss")
     assert "a: 4 values from 1 to 3, the last 2, 1 NaN or infinite" in told
+
+
+@pytest.mark.parametrize(
+    ("series", "told"),
+    [
+        ({"y": [None]}, "a: 1 value, all NaN or infinite."),
+        ({"y": [1.0, None]}, "the last 1, 1 NaN or infinite."),
+        (
+            {"y": [1.0, 2.0], "min": [0.0, 1.5], "max": [3.0, 2.5], "count": [9, 9]},
+            "a: 18 values from 0 to 3, the last about 2.",
+        ),
+        ({"x": [-2.3e-13, 7 + 1e-12], "y": [1.0, 2.0]}, "from step 0 to step 7."),
+    ],
+)
+def test_what_is_told_in_words_is_so(bench: Page, series: dict[str, Any], told: str) -> None:
+    """A mean is not told as a value, one value not as many, and steps are whole."""
+    add(bench, {"title": "train/loss"}, {"label": "a", **series})
+    assert told in bench.wait_text(".chart > p.unseen", "train/loss")
+
+
+def test_words_are_of_the_range_that_is_shown(bench: Page) -> None:
+    """In a zoom, counts and last value are of its range, and as certain as they are known."""
+    add(bench, {"title": "a"}, {"y": [1.0, 2.0, 3.0, 4.0], "count": [5, 5, 5, 5], "label": "b"})
+    bench.run("bench.charts[0].zoomTo([0, 1])")
+    settle(bench)
+    told = bench.wait_text(".chart > p.unseen", "to step 1.")
+    assert "b: about 10 values from 1 to 2, the last 2." in told
 
 
 # -- what it hands out ---------------------------------------------------------------------------

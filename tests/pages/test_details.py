@@ -91,6 +91,47 @@ def test_rows_without_steps_are_offered_over_time(page: Page, shown: Shown) -> N
     page.wait("location.search.includes('x=relative')")
 
 
+def test_a_run_without_steps_begins_over_time(page: Page, shown: Shown) -> None:
+    """Where no row has a step, the curves are there at once; a run with steps keeps them."""
+    shown.view(page, "curves", "unstepped")
+    page.wait("document.querySelector('.card-state')?.hidden")
+    assert page.evaluate("document.querySelector('.curve-bar select').value") == "relative"
+    shown.view(page, "curves", "unstepped", "odd")
+    page.wait("document.querySelector('.card-state')?.hidden")
+    assert page.evaluate("document.querySelector('.curve-bar select').value") == "step"
+
+
+def test_a_picture_or_an_address_that_is_wrong_says_so(page: Page, shown: Shown) -> None:
+    """A damaged picture, a file that is not there, and a file without a suffix."""
+    with Experiment("lab/pictures", dash_root=shown.root, echo=False).run as experiment:
+        experiment.files("").save_text("no picture", to="bad.png")
+        experiment.files("").save_text("as is", to="LICENSE")
+    page.wait(lambda: any(run["name"] == "pictures" for run in shown.get("runs")["runs"]))
+    shown.view(page, "files", "pictures", file="bad.png")
+    page.wait_text(".shown", "This picture cannot be shown.")
+    shown.view(page, "files", "pictures", file="nope.txt")
+    page.wait_text(".shown", "There is no file nope.txt.")
+    shown.view(page, "files", "pictures", file="LICENSE")
+    page.wait_text(".shown pre", "as is")
+
+
+def test_names_are_shown_as_they_were_given(page: Page, shown: Shown) -> None:
+    """A stream's name is told in its own characters, in titles, to listeners, and to a search."""
+    name = '<b>m</b>/"q" 100%'
+    with Experiment("lab/names", dash_root=shown.root, echo=False).run as experiment:
+        for step in range(3):
+            experiment.metrics(name).log(step=step, x=step)
+    page.wait(lambda: any(run["name"] == "names" for run in shown.get("runs")["runs"]))
+    shown.view(page, "curves", "names", find="100%25")
+    page.wait_text(".curve-group summary", name)
+    chart = page.find(".chart")
+    assert chart.get_attribute("aria-label") == f"{name}/x"
+    page.wait_text(".chart > p.unseen", name)
+    shown.view(page, "player", "names")
+    page.wait_text(".curve-card h3", name)
+    page.wait_text(".values h3", name)
+
+
 def test_all_rows_can_be_saved_where_points_stand_for_many(page: Page, shown: Shown) -> None:
     """The table of all rows has each value as it was recorded, and its size is told before."""
     shown.view(page, "curves", "large")

@@ -117,6 +117,37 @@ def test_keys_are_left_to_fields_that_are_typed_in(page: Page, shown: Shown) -> 
     wait_step(page, 77)
 
 
+def test_what_is_no_step_leaves_the_one_that_is_shown(page: Page, shown: Shown) -> None:
+    """A word in the field of the step gives way to the present step."""
+    shown.view(page, "player", "one", step=60)
+    wait_step(page, 60)
+    page.type(".transport .step", "abc")
+    page.press("ENTER")
+    page.wait("document.querySelector('.transport .step').value === '60'")
+    page.type(".transport .step", "")
+    page.press("TAB")
+    page.wait("document.querySelector('.transport .step').value === '60'")
+
+
+def test_the_head_of_a_chart_has_the_value_of_the_row(page: Page, shown: Shown) -> None:
+    """Where points stand for many rows, the number at the cursor is the row's, as beside it."""
+    with Experiment("lab/many", dash_root=shown.root, echo=False).run as experiment:
+        for step in range(9000):
+            row = {"reward": step % 3 == 0, "q": [step % 7, -(step % 5)]}
+            experiment.track("arm").append(row, step=step, timestamp=1.8e9 + step)
+    page.wait(lambda: any(run["name"] == "many" for run in shown.get("runs")["runs"]))
+    shown.view(page, "player", "many", step=1240)
+    head = '.curve-card[data-key="tracks/arm:{}"] .card-values'
+    for step in (1240, 1241, 1242):
+        reward, q = str(int(step % 3 == 0)), [str(step % 7), f"−{step % 5}".replace("−0", "0")]
+        page.wait("document.querySelector('.values')?.dataset.at === `step ${arguments[0]}`", step)
+        texts = "[...document.querySelectorAll(arguments[0] + ' > span')].map(e => e.textContent)"
+        both = f"(() => {{ const found = {texts}; return found.length ? found : null; }})()"
+        assert page.wait(both, head.format("reward")) == [reward]
+        assert sorted(page.wait(both, head.format("q[0]"))) == sorted(q)
+        page.press("ARROW_RIGHT")
+
+
 def test_one_can_go_to_a_time(page: Page, shown: Shown) -> None:
     """The last step that is not later is shown; there is one each tenth of a second."""
     shown.view(page, "player", "one")
@@ -231,13 +262,41 @@ def test_two_runs_stand_on_the_same_step(page: Page, shown: Shown) -> None:
     slide(page, 41)
     wait_step(page, 41, ("one", "two"))
     assert len(page.all('.values [data-stream="tracks/arm/joints"]')) == 2
+    heads = page.evaluate("[...document.querySelectorAll('.camera b')].map(e => e.textContent)")
+    assert heads == ["arm/wrist", "front"] * 2
+    owners = page.evaluate("[...document.querySelectorAll('.owner')].map(e => e.textContent)")
+    assert owners == ["one", "one", "two", "two"]
+
+
+def test_runs_in_one_folder_are_told_by_their_last_names(page: Page, shown: Shown) -> None:
+    """What the names of two runs have in common is left out where they stand beside each other."""
+    for name in ("sweep/first", "sweep/second"):
+        with Experiment(f"lab/{name}", dash_root=shown.root, echo=False).run as experiment:
+            write_step(experiment, 0)
+    page.wait(
+        lambda: len([run for run in shown.get("runs")["runs"] if "sweep" in run["name"]]) == 2
+    )
+    shown.view(page, "player", "sweep/first", "sweep/second")
+    page.wait("document.querySelectorAll('.owner').length === 4")
+    owners = page.evaluate("[...document.querySelectorAll('.owner')].map(e => e.textContent)")
+    assert owners == ["first", "first", "second", "second"]
+    names = page.evaluate("[...document.querySelectorAll('#where b')].map(e => e.textContent)")
+    assert names == ["first", "second"]
+
+
+def test_a_path_is_not_drawn_from_one_episode_to_the_next(page: Page, shown: Shown) -> None:
+    """Each episode is a line of its own."""
+    shown.view(page, "player", "one")
+    page.wait("document.querySelectorAll('.path polyline').length")
+    counts = "[...document.querySelectorAll('.path polyline')].map(e => e.points.numberOfItems)"
+    assert page.evaluate(counts) == [EPISODE] * (STEPS // EPISODE)
 
 
 def test_a_click_on_a_curve_moves_the_player(page: Page, shown: Shown) -> None:
     """The frame is that of the step under the pointer."""
     shown.view(page, "player", "one", step=0)
     wait_step(page, 0)
-    page.wait("document.querySelector('.curves canvas') !== null")
+    page.wait("document.querySelector('.curves .card-state')?.hidden")
     page.drag(".curves canvas", (0.6, 0.5))
     page.wait("Number(document.querySelector('.transport .step').value) > 50")
     step = int(page.evaluate('document.querySelector(".transport .step").value'))

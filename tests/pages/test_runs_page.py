@@ -97,6 +97,11 @@ def test_runs_are_filtered_and_searched(page: Page, shown: Shown) -> None:
         "document.querySelector('input[type=search]').getAttribute('aria-invalid') === 'true'"
     )
     assert page.text(".state.bad")
+    assert page.evaluate("document.querySelector('main .bar [role=status]').textContent") == ""
+    page.type("input[type=search]", "bet")
+    wait_names(page, "beta")
+    page.wait_text("main .bar [role=status]", "1 run")
+    assert page.find("input[type=search]").get_attribute("aria-invalid") == "false"
 
 
 def test_an_address_opens_the_same_table(page: Page, shown: Shown) -> None:

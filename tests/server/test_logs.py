@@ -166,3 +166,27 @@ def test_a_run_without_a_log_has_an_empty_one(client: Any) -> None:
     """No messages, no next page, and no error."""
     run, _ = fill(client, {})
     assert client.get(f"/api/v1/runs/{run}/logs").json() == {"rows": [], "next": None}
+
+
+def test_a_search_reads_what_a_terminal_shows(client: Any) -> None:
+    """Codes for colours neither part the words that are searched for, nor are found themselves."""
+    rows = [
+        {"timestamp": 1.0, "message": "\x1b[1mbold 256\x1b[0m true \x1b[38;5;208mcolour\x1b[0m"},
+        {"timestamp": 2.0, "message": "plain", "fields": {"said": "a \x1b[31mred\x1b[0m word"}},
+        {
+            "timestamp": 3.0,
+            "message": "\x1b]0;title\x07see \x1b]8;;http://a\x1b\\here\x1b]8;;\x1b\\",
+        },
+    ]
+    run, _ = fill(client, {"logs/w.jsonl": rows})
+    for search, found in {
+        "bold 256 true colour": [1.0],
+        "a red word": [2.0],
+        "see here": [3.0],
+        "[1m": [],
+        "title": [],
+        "\\u001b": [],
+    }.items():
+        assert [
+            row["timestamp"] for page in pages(client, run, search=search) for row in page
+        ] == found

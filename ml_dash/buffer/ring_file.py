@@ -1,0 +1,52 @@
+"""The file that a ring is kept in: allocated beforehand, and locked while its process lives."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def make_file(path: Path | None, size: int) -> int:
+    """An empty file that has its place on the disk, so that no write can fail.
+
+    Args:
+        path: where it is to be, once it is renamed: it ends in `.tmp` until then. `None`: nowhere,
+            and it dies with the process.
+        size: in bytes.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: it could not be made, or its room not be had.
+    """
+    if path is None:
+        return _make_anonymous(size)
+    temporary = path.with_suffix(".tmp")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    file = os.open(temporary, flags, 0o600)
+    try:
+        os.posix_fallocate(file, 0, size)
+        import fcntl
+
+        # Held for as long as the process lives: by this the living are told from the dead.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        temporary.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def _make_anonymous(size: int) -> int:
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("ml-dash-ring", os.MFD_CLOEXEC)
+    else:
+        file, name = tempfile.mkstemp(prefix="ml-dash-ring-")
+        try:
+            Path(name).unlink()
+        except OSError:
+            pass  # Windows keeps a file that is open; it is a temporary one
+    os.truncate(file, size)
+    return file
