@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 import ml_dash
 from ml_dash import Experiment
+from ml_dash.server.folder import watch
 from ml_dash.server.folder.app import FolderApp
 
 BASE = "http://127.0.0.1:3001"
@@ -152,6 +153,27 @@ def test_a_run_whose_process_is_gone_is_interrupted_at_once(folder: Folder, root
     killed_run("lab/gone", root)
     folder.made.watch.scan()
     assert folder.runs()["gone"]["status"] == "INTERRUPTED"
+
+
+def test_files_are_told_before_the_stream_that_tells_of_them(
+    folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of a run's frames is read anew when that stream grows: they are there then."""
+    monkeypatch.setattr(watch, "COUNT", 0.0)
+    experiment = Experiment("lab/live", dash_root=root, echo=False, environment=False)
+    picture = np.zeros((4, 4, 3), np.uint8)
+    with experiment.run:
+        experiment.files("front").save_image(picture, to="f_0.png")
+        experiment.flush()
+        folder.made.watch.scan()
+        run = folder.runs()["live"]["id"]
+        assert folder.get(f"{run}/frames/front").json()["count"] == 1
+        experiment.files("front").save_image(picture, to="f_1.png")
+        experiment.flush()
+        folder.made.watch.count()
+        folder.get(f"{run}/frames/front")
+        folder.made.watch.look()
+        assert folder.get(f"{run}/frames/front").json()["count"] == 2
 
 
 def test_a_line_that_is_still_written_is_taken_once_it_is_whole(folder: Folder, root: Path) -> None:

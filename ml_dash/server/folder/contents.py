@@ -97,12 +97,14 @@ class Contents:
         self.counted = now
         for info in self._segments():
             held = self.taken.get(info.path)
-            start = held.size if held else 0
-            if info.size <= start:
+            start, end = held.size if held else 0, info.size
+            if info.path.rpartition("/")[0] in _TOLD:
+                end = self.told.get(info.path, 0)  # a longer segment is a sign of new files
+            if end <= start:
                 continue
-            whole = self._lines(info.path, start, min(start + budget, info.size))
-            if not whole and info.size - start > budget:  # a line longer than a step
-                whole = self._lines(info.path, start, info.size)
+            whole = self._lines(info.path, start, min(start + budget, end))
+            if not whole and end - start > budget:  # a line longer than a step
+                whole = self._lines(info.path, start, end)
             if whole:
                 self._extend(session, info.path, whole, now)
                 grown = True

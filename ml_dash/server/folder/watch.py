@@ -81,7 +81,7 @@ class Watch:
         contents = self._by_id.get(run_id)
         if contents is not None and not fresh:
             _recover(contents.backend)
-            self._read(contents)
+            self._bring(contents)
 
     def folder_of(self, run_id: str) -> Path:
         """Where a run is.
@@ -194,11 +194,15 @@ class Watch:
             if contents is None or now - asked > LOOKED_AT:
                 del self._asked[run_id]
                 continue
-            with self._lock:
-                self._data.transaction(partial(contents.tell, now=now))
-            self._read(contents)
+            self._bring(contents)
         if self._waiting and (contents := self._by_id.get(self._waiting.popleft())):
             self._read(contents)
+
+    def _bring(self, contents: Contents) -> None:
+        """Bring a run to its present: first what its row tells, then the rows of its streams."""
+        with self._lock:
+            self._data.transaction(partial(contents.tell, now=time.time()))
+        self._read(contents)
 
     def _read(self, contents: Contents) -> None:
         with self._lock:

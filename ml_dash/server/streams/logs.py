@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import heapq
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,21 @@ SCANNED = 64 << 20
 
 Key = tuple[float, int, int]
 
+_CODES = re.compile(
+    r"\x1b\[[\d;:?<=>!]*[ -/]*[@-~]"  # a colour, or another control sequence
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # a title or a link
+    r"|\x1b[ -/]*[0-~]?"
+)
+"""What programs send to a terminal beside the text that is read there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """Which messages are asked for.
 
     Attributes:
-        text: is in the message or its fields, in whatever case; empty for all.
+        text: is in the message or its fields, in whatever case and without the codes by which
+            programs colour a terminal; empty for all.
         least: the least severe level, by its place in `LEVELS`.
         start: seconds, inclusive.
         end: likewise.
@@ -125,15 +134,20 @@ class Page:
             return False
         if not self._needle:
             return True
-        if self._needle in str(row.get("message", "")).casefold():
+        if self._needle in _read(str(row.get("message", ""))).casefold():
             return True
         fields = row.get("fields")
-        return bool(fields) and self._needle in _plain(fields).casefold()
+        return bool(fields) and self._needle in _read(_plain(fields)).casefold()
+
+
+def _read(text: str) -> str:
+    """The text as it is read: without codes for terminals."""
+    return _CODES.sub("", text) if "\x1b" in text else text
 
 
 def _plain(fields: Any) -> str:
     try:
-        return orjson.dumps(fields).decode()
+        return orjson.dumps(fields).decode().replace("\\u001b", "\x1b")
     except TypeError:
         return str(fields)
 

@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { Chart } from "./chart.js";
 import { colour, dash } from "./colours.js";
 import { h, replace } from "./dom.js";
+import { number, streamName } from "./format.js";
 import { sample } from "./legend.js";
 import { offer } from "./offer.js";
 import { download, fileName } from "./save.js";
@@ -30,6 +31,8 @@ import { failure } from "./states.js";
  * @property {(name: string | null, from: Card) => void} onNear
  * @property {(card: Card) => void} onLoad
  * @property {(axis: Axis) => void} onAxis another axis is wanted
+ * @property {((run: string, stream: string, column: string) => number | null) | null} row the value in the row at the
+ *   cursor, where rows are known
  * @property {AbortSignal} signal
  */
 
@@ -54,7 +57,8 @@ export class Card {
     this.room = room;
     this.state = h("div", { class: "card-state", role: "status" }, "Loading…");
     this.plot = h("div", { class: "card-plot" }, this.state);
-    const title = `${wanted.stream.split("/").slice(1).join("/")}/${wanted.title}`;
+    const own = `${streamName(wanted.stream)}/`;
+    const title = own + wanted.title;
     this.title = title;
     const tool = (/** @type {string} */ text, /** @type {string} */ hint, /** @type {() => void} */ click) =>
       h("button", { class: "plain", type: "button", title: hint, "aria-label": `${hint}: ${title}`, on: { click } }, text);
@@ -65,11 +69,11 @@ export class Card {
     this.wide = tool("⤢", "Larger", () => this.#enlarge());
     this.element = h(
       "section",
-      { class: "curve-card", data: { key: wanted.key } },
+      { class: room.compact && room.runs.length * wanted.columns.length > 1 ? "curve-card several" : "curve-card", data: { key: wanted.key } },
       h(
         "header",
         {},
-        h("h3", { title: `${wanted.stream} ${wanted.columns.join(", ")}` }, room.compact ? title : wanted.title),
+        h("h3", { title: `${own}${wanted.columns.join(", ")}` }, room.compact ? h("span", { class: "above" }, own) : null, h("span", {}, wanted.title)),
         this.values,
         h("span", { class: "gap" }),
         tool("PNG", "Save as a picture", () => this.#save("png")),
@@ -90,7 +94,7 @@ export class Card {
       onZoom: (range) => room.onZoom(range, this),
       onNear: (name) => room.onNear(name, this),
       onVisible: () => this.#catchUp(),
-      onDrawn: () => this.#read(),
+      onDrawn: () => this.read(),
     });
     this.chart.zoom(look.range);
     this.#late = true;
@@ -230,7 +234,7 @@ export class Card {
       const known = source.known(range);
       if (!known) continue;
       values += known.x.length;
-      const label = columns.length === 1 ? run.name : single ? column : `${run.name} ${column}`;
+      const label = columns.length === 1 ? run.label : single ? column : `${run.label} ${column}`;
       series.push({
         ...known,
         ...{ key, label, groups: single ? [column] : [run.id, column] },
@@ -260,19 +264,26 @@ export class Card {
   /** Puts the cursor somewhere. @param {number | null} x */
   cursor(x) {
     this.chart.cursor(x);
-    this.#read();
+    this.read();
   }
 
-  /** The values at the cursor, where they are few. */
-  #read() {
+  /** Shows the values at the cursor, where they are few: that of the row where it is known, else that of the curve. */
+  read() {
     const values = this.chart.values(this.chart.cursorAt);
     const shown = values.length > FEW ? [] : values;
     replace(
       this.values,
-      shown.map(({ label, css, text }) =>
-        h("span", { title: label }, h("span", { class: "swatch", style: { background: css } }), text),
+      shown.map(({ key, label, css, text }) =>
+        h("span", { title: label }, h("span", { class: "swatch", style: { background: css } }), this.#exact(key) ?? text),
       ),
     );
+  }
+
+  /** What the row at the cursor says of a curve. @param {string} key */
+  #exact(key) {
+    const held = this.#sources.get(key);
+    const found = held ? this.room.row?.(held.run.id, this.wanted.stream, held.column) : null;
+    return found === null || found === undefined ? null : number(found);
   }
 
   /** Which part of a vector each line is. */

@@ -190,7 +190,7 @@ export class Chart {
   values(x) {
     if (x === null || !this.plane.drawable) return [];
     const points = under(this.lines, x, (v) => this.plane.toX(v));
-    return points.map(({ line, index }) => ({ label: line.label, css: line.css, text: brief(line.curve, index) }));
+    return points.map(({ line, index }) => ({ key: line.key, label: line.label, css: line.css, text: brief(line.curve, index) }));
   }
 
   /** What is shown, as a picture with its title and legend. @returns {Promise<Blob>} */
@@ -300,13 +300,16 @@ export class Chart {
     for (const each of this.lines) each.colour = resolve(this.element, each.css);
     const look = (/** @type {{key: string, groups: string[]}} */ line) =>
       this.#strong === null ? "plain" : this.isStrong(line) ? "strong" : "faint";
+    const font = `11px ${css.fontFamily}`;
+    const yTicks = numberTicks(plane.y, Math.max(2, plane.box.height / (log ? 24 : 38)));
+    plane.fit(widest(this.canvas, font, yTicks.ticks));
     const { width, height, box, x, y } = plane;
     return {
       ...{ width, height, box, smooth, envelope, x, y },
       xTicks: axisTicks(axis, x, Math.max(2, box.width / 80)),
-      yTicks: numberTicks(y, Math.max(2, box.height / (log ? 24 : 38))),
+      yTicks,
       lines: this.lines.map((each) => ({ ...each, look: look(each) })),
-      theme: { text, dim, line, font: `11px ${css.fontFamily}` },
+      theme: { text, dim, line, font },
     };
   }
 
@@ -339,6 +342,13 @@ export class Chart {
       transform: `translateX(${Math.round(this.plane.toX(x))}px)`,
     });
   }
+}
+
+/** Pixels that the widest label takes. @param {HTMLCanvasElement} canvas @param {string} font @param {import("./scales.js").Tick[]} ticks */
+function widest(canvas, font, ticks) {
+  const to = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  to.font = font;
+  return Math.max(0, ...ticks.map(({ label }) => to.measureText(label).width));
 }
 
 /** @param {HTMLCanvasElement} canvas */

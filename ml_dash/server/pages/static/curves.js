@@ -18,6 +18,7 @@ style("curves.css");
 /** @typedef {{run: any, loader: Loader, streams: Record<string, string[]>}} Known */
 
 const FEW = 6; // charts of the compact form
+const DAY = 86_400;
 
 /** The tab. @param {HTMLElement} root @param {Context} context */
 export function show(root, context) {
@@ -40,8 +41,11 @@ export async function drawCurves(root, context, { compact = false } = {}) {
     if (!signal.aborted) replace(root, failure(error, () => drawCurves(root, context, { compact })));
     return;
   }
+  const lists = await Promise.all(runs.map(({ run }) => api.get(`runs/${encodeURIComponent(run.id)}/streams`).catch(() => [])));
   if (signal.aborted) return;
   const look = readLook();
+  if (look.axis === "step" && !place.value("x") && !stepped(runs, lists)) look.axis = "relative";
+  if (!compact) runs.forEach((known, i) => setOrigin(known, lists[i]));
   const panel = new Panel(context, runs, look, compact);
   const legend = new Legend(
     context.runs,
@@ -88,6 +92,25 @@ export async function drawCurves(root, context, { compact = false } = {}) {
 async function know(run) {
   const { streams } = await api.get(`runs/${encodeURIComponent(run.id)}/columns`);
   return { run, loader: new Loader(run.id), streams };
+}
+
+/** Whether any row of what is drawn has a step, as far as that is known. @param {Known[]} runs @param {any[][]} lists their streams */
+function stepped(runs, lists) {
+  const drawn = runs.flatMap(({ streams }, i) => lists[i].filter(({ name, rows }) => streams[name]?.length && rows));
+  return !drawn.length || drawn.some(({ steps }) => steps);
+}
+
+/**
+ * From when on the seconds of a run are counted, as the server counts them: from its start, or from the
+ * first of the rows that have a clock of their own, such as that of a simulation.
+ *
+ * @param {Known} known @param {any[]} list its streams
+ */
+function setOrigin({ run, streams }, list) {
+  const timed = list.filter(({ times }) => times);
+  const foreign = timed.filter(({ times }) => run.started === null || Math.abs(times[0] - run.started) > DAY);
+  const drawn = foreign.some(({ name }) => streams[name]?.length);
+  run.origin = drawn ? Math.min(...foreign.map(({ times }) => times[0])) : run.started;
 }
 
 /** @param {Known[]} runs */

@@ -13,6 +13,8 @@ const PICTURES = /\.(png|jpe?g|gif|webp|bmp)$/i;
 const TEXTS = /\.(txt|md|json|jsonl|csv|tsv|ya?ml|toml|xml|log|py|html|svg|ini|cfg|sh)$/i;
 const VIDEOS = /\.(mp4|webm)$/i;
 
+const notShown = () => empty("This kind of file is not shown here.", "Download it to look at it.");
+
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
   await style("files.css");
@@ -59,8 +61,17 @@ class Files {
     this.files = [];
     this.next = "";
     await this.#more();
-    const wanted = this.files.find((file) => file.path === place.value("file"));
-    if (wanted && (!this.shown.childElementCount || this.hint.isConnected)) await this.#show(wanted);
+    const path = place.value("file");
+    if (!path || (this.shown.childElementCount && !this.hint.isConnected)) return;
+    const wanted = this.files.find((file) => file.path === path) ?? (await this.#find(path));
+    if (wanted) await this.#show(wanted);
+    else if (!this.context.signal.aborted) replace(this.shown, empty(`There is no file ${path}.`, "Choose one on the left."));
+  }
+
+  /** A file that is not among those that are listed. @param {string} path */
+  async #find(path) {
+    const found = await api.get(this.base, { prefix: path, limit: 1 }, { signal: this.context.signal }).catch(() => ({ files: [] }));
+    return found.files.find((/** @type {any} */ file) => file.path === path) ?? null;
   }
 
   async #more() {
@@ -97,13 +108,18 @@ class Files {
       const path = above ? `${above}/${name}` : name;
       const inside = h("div", { role: "group" });
       const opened = tree.folders.size + tree.files.length === 1 || inner.count <= 20 || place.value("file").startsWith(`${path}/`);
-      const details = h("details", { open: opened }, h("summary", { role: "treeitem" }, name, h("span", { class: "dim" }, ` ${count(inner.count)}`)), inside);
+      const details = h("details", { open: opened }, h("summary", { role: "treeitem" }, name, h("span", { class: "dim" }, ` ${count(inner.count)}${this.#isCut(path) ? "+" : ""}`)), inside);
       const fill = () => details.open && !inside.childElementCount && replace(inside, this.#folder(inner, path));
       details.addEventListener("toggle", fill);
       fill();
       return details;
     });
     return [...folders, ...tree.files.map((file) => this.#item(file))];
+  }
+
+  /** Whether more of a folder may follow: files come in the order of their paths. @param {string} path */
+  #isCut(path) {
+    return Boolean(this.next) && this.files.at(-1).path.startsWith(`${path}/`);
   }
 
   /** @param {any} file */
@@ -133,8 +149,8 @@ class Files {
       if (file.stored === false) replace(content, empty("This file has not arrived yet.", "It is sent after the rows; look again in a moment."));
       else if (PICTURES.test(name)) replace(content, await this.#picture(file, name, signal));
       else if (VIDEOS.test(name)) replace(content, await this.#video(url, signal));
-      else if (TEXTS.test(name)) replace(content, await this.#text(file, name, signal));
-      else replace(content, empty("This kind of file is not shown here.", "Download it to look at it."));
+      else if (TEXTS.test(name) || (!name.includes(".") && file.size <= TEXT)) replace(content, await this.#text(file, name, signal));
+      else replace(content, notShown());
     } catch (error) {
       if (!signal.aborted) replace(content, failure(error, () => this.#show(file)));
     }
@@ -145,7 +161,10 @@ class Files {
     const data = await api.bytes(`${this.base}/${api.encodePath(file.path)}`, {}, { signal });
     const source = URL.createObjectURL(new Blob([data]));
     signal.addEventListener("abort", () => URL.revokeObjectURL(source));
-    return h("img", { src: source, alt: name });
+    const picture = h("img", { src: source, alt: name });
+    const broken = () => picture.replaceWith(empty("This picture cannot be shown.", "It is damaged, or no picture; download it to look at it."));
+    picture.addEventListener("error", broken, { once: true });
+    return picture;
   }
 
   /** @param {string} url @param {AbortSignal} signal */
@@ -160,6 +179,7 @@ class Files {
   async #text(file, name, signal) {
     const data = await api.bytes(`${this.base}/${api.encodePath(file.path)}`, {}, { signal });
     const cut = data.byteLength > TEXT;
+    if (!TEXTS.test(name) && new Uint8Array(data, 0, Math.min(data.byteLength, TEXT)).includes(0)) return notShown();
     let text = new TextDecoder().decode(cut ? data.slice(0, TEXT) : data);
     if (/\.json$/i.test(name) && !cut) {
       try {

@@ -1,6 +1,8 @@
 // @ts-check
 /** Which charts there are: the numeric columns of streams, in groups. Pure functions. */
 
+import { streamName } from "./format.js";
+
 /**
  * @typedef {object} Wanted one chart
  * @property {string} key
@@ -25,7 +27,7 @@ const TELLING = [
 export function group(streams, together) {
   const found = Object.entries(streams).map(([stream, columns]) => {
     const [room, ...rest] = stream.split("/");
-    return { stream, room, title: rest.join("/") || stream, charts: charts(stream, columns, together) };
+    return { stream, room, title: rest.length ? streamName(stream) : stream, charts: charts(stream, columns, together) };
   });
   const order = (/** @type {Group} */ { room, title }) => `${room === "metrics" ? 0 : 1}${title}`;
   return found.filter(({ charts: own }) => own.length).sort((a, b) => (order(a) < order(b) ? -1 : 1));
@@ -66,7 +68,7 @@ export function united(all) {
 export function search(groups, text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = (/** @type {Wanted} */ { stream, columns }) => {
-    const name = `${stream}/${columns.join(" ")}`.toLowerCase();
+    const name = `${stream.split("/")[0]}/${streamName(stream)}/${columns.join(" ")}`.toLowerCase();
     return words.every((word) => name.includes(word));
   };
   return groups

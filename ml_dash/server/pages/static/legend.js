@@ -51,7 +51,7 @@ export class Legend {
         },
       },
       sample(run.colour, dash(nth)),
-      h("span", { class: "name" }, run.name),
+      h("span", { class: "name" }, run.label),
     );
   }
 

@@ -39,6 +39,7 @@ export class Panel {
     /** @param {Range | null} _range */
     this.onRange = (_range) => {};
     context.cursor.on(() => this.#cursor(), context.signal);
+    context.rows?.on(() => this.#cards.forEach((card) => card.read()));
     context.signal.addEventListener("abort", () => [this.#timer, this.#waiting].forEach(clearTimeout));
   }
 
@@ -61,6 +62,7 @@ export class Panel {
       onNear: (name) => this.highlight(name),
       onLoad: (card) => this.#hold(card),
       onAxis: (axis) => this.onAxis(axis),
+      row: this.context.rows ? (...what) => this.context.rows?.number(...what) ?? null : null,
       signal: this.context.signal,
     });
     this.#cards.set(wanted.key, made);
@@ -177,7 +179,7 @@ export class Panel {
     if (cursor.timeline || (spot.step === null) === (spot.time === null)) return;
     const [{ run, streams }] = this.runs;
     const params = new URLSearchParams(Object.keys(streams).slice(0, FEW).map((name) => ["stream", name]));
-    const started = run.started ?? 0;
+    const started = run.origin ?? run.started ?? 0;
     const wanted = spot.step !== null ? { step: spot.step } : { time: started + (spot.time ?? 0) };
     /** @type {{streams: Record<string, any>}} */
     const found = await api.get(`runs/${encodeURIComponent(run.id)}/at?${params}`, wanted, { signal }).catch(() => ({ streams: {} }));
@@ -195,6 +197,7 @@ export class Panel {
   }
 
   #origin() {
-    return this.look.axis === "time" ? this.context.runs[0].started ?? 0 : 0;
+    const [run] = this.context.runs;
+    return this.look.axis === "time" ? run.origin ?? run.started ?? 0 : 0;
   }
 }

@@ -6,9 +6,11 @@ import { h, replace, svg } from "./dom.js";
 import { number, streamName } from "./format.js";
 import * as place from "./place.js";
 import { TrackRows } from "./track.js";
+import { numberIn } from "./values.js";
 
 const SETTLED = 120; // milliseconds without a move before the exact row is asked for
 const SIZE = 100;
+const EPISODE = "episode";
 
 /** Names that the two or three columns of a point have. */
 const NAMES = [
@@ -41,6 +43,8 @@ export class PathView {
     this.paths = [];
     /** Rows that were read, by run and track. @type {Map<string, TrackRows>} */
     this.known = new Map();
+    /** Tracks whose rows say of which episode they are. @type {Set<string>} */
+    this.parted = new Set();
   }
 
   async load() {
@@ -54,6 +58,7 @@ export class PathView {
         const there = names.filter((column) => columns.includes(column));
         if (there.length >= 2 && there[0] === names[0] && there[1] === names[1]) {
           this.found[name] = there;
+          if (columns.includes(EPISODE)) this.parted.add(name);
           break;
         }
       }
@@ -97,7 +102,7 @@ export class PathView {
   /** @param {any} run @param {string} name @param {string[]} columns @param {AbortSignal} signal */
   async #load(run, name, columns, signal) {
     const key = JSON.stringify([run.id, name]);
-    const rows = this.known.get(key) ?? new TrackRows(run, name, columns, signal);
+    const rows = this.known.get(key) ?? new TrackRows(run, name, this.parted.has(name) ? [...columns, EPISODE] : columns, signal);
     await rows.load();
     this.known.set(key, rows);
     return rows;
@@ -118,11 +123,13 @@ export class PathView {
     const wide = Math.max(right - left, high - low) || 1; // one scale for both: a circle is round
     const x = (/** @type {number} */ v) => ((v - (left + right) / 2) / wide + 0.5) * SIZE;
     const y = (/** @type {number} */ v) => (0.5 - (v - (low + high) / 2) / wide) * SIZE;
-    const lines = this.paths.map((path, n) =>
-      svg("polyline", {
-        stroke: path.run.colour,
-        points: shown[n].map((i) => `${x(path.axes[a][i]).toFixed(2)},${y(path.axes[b][i]).toFixed(2)}`).join(" "),
-      }),
+    const lines = this.paths.flatMap((path, n) =>
+      pieces(shown[n], path.axes[path.columns.indexOf(EPISODE)]).map((piece) =>
+        svg("polyline", {
+          stroke: path.run.colour,
+          points: piece.map((i) => `${x(path.axes[a][i]).toFixed(2)},${y(path.axes[b][i]).toFixed(2)}`).join(" "),
+        }),
+      ),
     );
     this.marks = this.paths.map((path) => svg("circle", { r: 2.5, fill: path.run.colour, stroke: "var(--panel)", "stroke-width": 0.8 }));
     replace(this.picture, svg("rect", { class: "grid", x: 0, y: 0, width: SIZE, height: SIZE, fill: "none" }), lines, this.marks);
@@ -162,14 +169,22 @@ export class PathView {
         const when = spot.step !== null ? { step: spot.step } : { time: (spot.time ?? 0) + origin };
         const found = await api.get(`runs/${encodeURIComponent(path.run.id)}/at`, { ...when, stream: [path.stream] }, { signal }).catch(() => null);
         const row = found?.streams[path.stream];
-        if (row && paths === this.paths && cursor.get() === spot) this.#put(nth, path.columns.map((name) => value(row, name)));
+        if (row && paths === this.paths && cursor.get() === spot) this.#put(nth, path.columns.map((name) => numberIn(row, name) ?? NaN));
       }),
     );
   }
 }
 
-/** A number of a row by the name of its column. @param {any} row @param {string} name */
-function value(row, name) {
-  const found = name in row ? row[name] : name.split(/[.[\]]+/).filter(Boolean).reduce((inner, part) => inner?.[part], row);
-  return typeof found === "number" ? found : NaN;
+/** Rows in pieces, one for each episode: nobody moved from the end of one to the beginning of the next. @param {number[]} rows @param {Float64Array | undefined} episodes */
+function pieces(rows, episodes) {
+  /** @type {number[][]} */
+  const found = [];
+  let before = NaN;
+  for (const row of rows) {
+    const own = episodes ? episodes[row] : 0;
+    if (!found.length || !Object.is(own, before)) found.push([]);
+    found[found.length - 1].push(row);
+    before = own;
+  }
+  return found;
 }

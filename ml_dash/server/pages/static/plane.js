@@ -5,7 +5,7 @@ import { mapper, valueAt } from "./scales.js";
 
 /** @typedef {import("./scales.js").Scale} Scale */
 
-const LEFT = 54;
+const LEFT = 54; // at least: labels may need more
 const RIGHT = 12;
 const TOP = 14;
 const BOTTOM = 22;
@@ -14,10 +14,16 @@ export class Plane {
   constructor() {
     this.width = 0;
     this.height = 0;
+    this.left = LEFT;
     /** @type {Scale} */
     this.x = { low: 0, high: 1 };
     /** @type {Scale} */
     this.y = { low: 0, high: 1 };
+  }
+
+  /** Makes room at the left for labels. @param {number} pixels that the widest one takes */
+  fit(pixels) {
+    this.left = Math.max(LEFT, Math.min(Math.ceil(pixels) + 10, this.width / 2));
   }
 
   /** Whether there is room to draw. */
@@ -27,12 +33,12 @@ export class Plane {
 
   /** The plot within the picture, in CSS pixels. @returns {import("./draw.js").Box} */
   get box() {
-    return { left: LEFT, top: TOP, width: this.width - LEFT - RIGHT, height: this.height - TOP - BOTTOM };
+    return { left: this.left, top: TOP, width: this.width - this.left - RIGHT, height: this.height - TOP - BOTTOM };
   }
 
   /** @param {number} x */
   toX(x) {
-    return mapper(this.x, LEFT, this.width - RIGHT)(x);
+    return mapper(this.x, this.left, this.width - RIGHT)(x);
   }
 
   /** @param {number} y */
@@ -42,7 +48,7 @@ export class Plane {
 
   /** @param {number} pixels */
   fromX(pixels) {
-    return valueAt(this.x, within((pixels - LEFT) / (this.width - LEFT - RIGHT)));
+    return valueAt(this.x, within((pixels - this.left) / (this.width - this.left - RIGHT)));
   }
 
   /** @param {number} pixels */
@@ -52,7 +58,7 @@ export class Plane {
 
   /** What a move over the screen is on the x axis. @param {number} pixels */
   distance(pixels) {
-    return (this.x.high - this.x.low) * (pixels / (this.width - LEFT - RIGHT));
+    return (this.x.high - this.x.low) * (pixels / (this.width - this.left - RIGHT));
   }
 }
 

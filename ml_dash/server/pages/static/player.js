@@ -71,7 +71,7 @@ class Player {
     await Promise.all([this.values.load(), this.path.load()]);
     this.below.classList.toggle("with-path", !this.path.element.hidden);
     const { drawCurves } = await import("./curves.js");
-    if (!this.signal.aborted) await drawCurves(this.curves, this.context, { compact: true });
+    if (!this.signal.aborted) await drawCurves(this.curves, { ...this.context, rows: this.values }, { compact: true });
   }
 
   /** @param {any} run @returns {Promise<{name: string, count: number}[]>} */
@@ -170,12 +170,14 @@ class View {
     this.over = h("div", { class: "over", hidden: true, role: "status" });
     this.said = h("span", { class: "dim mono" });
     this.shown = -1;
-    const swatch = context.runs.length > 1 ? h("span", { class: "swatch", style: { background: camera.run.colour } }) : null;
-    const title = context.runs.length > 1 ? `${camera.run.name} · ${camera.name}` : camera.name;
+    const several = context.runs.length > 1;
+    const swatch = several ? h("span", { class: "swatch", style: { background: camera.run.colour } }) : null;
+    const owner = several ? h("span", { class: "dim owner" }, camera.run.label) : null;
+    const title = several ? `${camera.name} of ${camera.run.name}` : camera.name;
     this.element = h(
       "article",
       { class: "camera", data: { camera: camera.name, run: camera.run.id, name: camera.run.name } },
-      h("header", {}, swatch, h("b", { title }, title), h("span", { class: "gap" }), this.said),
+      h("header", { title }, swatch, h("b", {}, camera.name), owner, h("span", { class: "gap" }), this.said),
       h("div", { class: "picture" }, this.canvas, this.over),
     );
     camera.onPicture = (place) => place === this.wanted && this.draw(this.cursor.get());

@@ -140,6 +140,7 @@ class RunsPage {
   #take(runs, next, total) {
     this.runs = runs;
     this.next = next;
+    this.search.setAttribute("aria-invalid", "false");
     const known = total ?? (next ? null : runs.length);
     this.said.textContent = known === null ? "" : `${count(known)} ${known === 1 ? "run" : "runs"}`;
     replace(this.notice, runs.length ? null : this.#nothing());
@@ -169,9 +170,11 @@ class RunsPage {
   /** @param {unknown} error */
   #fail(error) {
     if (error instanceof api.ApiError && error.status === 401) location.reload();
-    this.search.setAttribute("aria-invalid", String(error instanceof api.ApiError && error.status === 422));
+    const refused = error instanceof api.ApiError && error.status === 422;
+    this.search.setAttribute("aria-invalid", String(refused));
+    if (refused) this.said.textContent = ""; // the count was of another filter
     replace(this.notice, failure(error, () => this.reload()));
-    this.table.table.hidden = error instanceof api.ApiError && error.status === 422;
+    this.table.table.hidden = refused;
   }
 
   /** @param {any} run */

@@ -95,7 +95,7 @@ export function numberTicks(scale, count, whole = false) {
   let base = 0;
   if (largest / unit > 1e5 && values.length > 1) {
     const coarse = 10 ** Math.ceil(Math.log10(unit * values.length));
-    base = Math.floor(values[0] / coarse) * coarse;
+    base = Number((Math.floor(values[0] / coarse) * coarse).toPrecision(15));
     if (largest < 1e7 && Number.isInteger(base)) base = 0; // short enough as it is
   }
   const label = labeller(unit, base ? Math.max(...values.map((v) => Math.abs(v - base))) : largest);
@@ -108,7 +108,7 @@ export function numberTicks(scale, count, whole = false) {
 /** @param {number} unit between two ticks @param {number} largest @returns {(value: number) => string} */
 function labeller(unit, largest) {
   const [power, suffix] = largest >= 1e15 || largest < 1e-3 ? [0, "e"] : thousands(unit, largest);
-  if (suffix === "e") return plain;
+  if (suffix === "e") return (value) => scientific(value, unit);
   const size = unit / 10 ** power;
   const digits = Math.max(0, -Math.floor(Math.log10(size) + 1e-9));
   if (suffix) return (value) => (value ? sign((value / 10 ** power).toFixed(digits)) + suffix : "0");
@@ -122,11 +122,23 @@ function thousands(unit, largest) {
   return found;
 }
 
+/** With as many digits as tell it from its neighbours. @param {number} value @param {number} unit between them */
+function scientific(value, unit) {
+  if (!value) return "0";
+  const digits = rank(value) - rank(unit);
+  return sign(value.toExponential(Math.min(Math.max(digits, 0), 15)).replace("e+", "e"));
+}
+
+/** The power of ten of a number. @param {number} value */
+function rank(value) {
+  return Number(value.toExponential().split("e")[1]);
+}
+
 /** A number with as few characters as it needs. @param {number} value */
 function plain(value) {
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e15 || size < 1e-3)) {
-    return sign(Number(value.toPrecision(4)).toExponential().replace("e+", "e"));
+    return sign(Number(value.toPrecision(12)).toExponential().replace("e+", "e"));
   }
   if (size >= 1e4 && Number.isInteger(value / 1000)) {
     for (const [power, suffix] of SUFFIXES) {

@@ -141,20 +141,20 @@ export class Transport {
       type: "number",
       class: "step number",
       "aria-label": "Go to step",
-      on: { change: () => this.#typed(this.stepField.value) },
+      on: { change: () => this.#typed(this.stepField.value), blur: () => this.#show() },
     });
     this.timeField = h("input", {
       type: "number",
       class: "step number",
       step: "any",
       "aria-label": "Go to time, in seconds",
-      on: { change: () => this.#typedTime(this.timeField.value) },
+      on: { change: () => this.#typedTime(this.timeField.value), blur: () => this.#show() },
     });
     this.markerButtons = h(
       "span",
-      { hidden: true },
+      { class: "pair", hidden: true },
       button("The marker before ({)", "before", () => this.#next(this.tools.markers(), -1)),
-      " markers ",
+      "markers",
       button("The next marker (})", "after", () => this.#next(this.tools.markers(), 1)),
     );
     this.said = h("span", { class: "mono dim said" });
@@ -244,9 +244,10 @@ export class Transport {
   /** Goes to a step; beyond the ends, to the end. @param {string} text */
   #typed(text) {
     const step = Number(text);
-    if (text === "" || !Number.isFinite(step) || !this.timeline) return;
-    this.#stop();
-    this.go(this.timeline.at(step));
+    if (text !== "" && Number.isFinite(step) && this.timeline) {
+      this.#stop();
+      this.go(this.timeline.at(step));
+    }
     this.stepField.value = String(this.cursor.get().step ?? "");
   }
 

@@ -22,6 +22,20 @@ export class Values {
     this.known = new Map();
     /** @type {Map<string, string[]>} */
     this.streams = new Map();
+    /** The rows that are shown, by run and stream. @type {Map<string, Record<string, any>>} */
+    this.shown = new Map();
+    this.target = new EventTarget();
+  }
+
+  /** Calls `listener` when other rows are shown. @param {() => void} listener */
+  on(listener) {
+    this.target.addEventListener("shown", listener, { signal: this.context.signal });
+  }
+
+  /** What a shown row has in a column; null where that is no number. @param {string} run @param {string} stream @param {string} column */
+  number(run, stream, column) {
+    const row = this.shown.get(run)?.[stream];
+    return row ? numberIn(row, column) : null;
   }
 
   async load() {
@@ -66,6 +80,8 @@ export class Values {
       const shown = blocks.filter((block) => block !== null);
       replace(this.element, shown.length ? shown : empty("No stream has a row here."));
       this.element.dataset.at = key;
+      this.shown = new Map(answers.map((answer, i) => [this.context.runs[i].id, answer.streams]));
+      this.target.dispatchEvent(new Event("shown"));
     } catch (error) {
       if (!this.context.signal.aborted) replace(this.element, failure(error));
     }
@@ -137,6 +153,12 @@ function restore(row) {
     const place = parts.reduce((inner, part) => inner?.[part], row);
     if (place && typeof place === "object") place[last] = Number(word);
   }
+}
+
+/** A number of a row by the name of its column, such as `pose.q[0]`; null where there is none. @param {any} row @param {string} column */
+export function numberIn(row, column) {
+  const found = column in row ? row[column] : column.split(/[.[\]]+/).filter(Boolean).reduce((inner, part) => inner?.[part], row);
+  return typeof found === "boolean" ? Number(found) : typeof found === "number" ? found : null;
 }
 
 /** @param {any[]} values */

@@ -15,10 +15,11 @@ import { empty, failure, loading } from "./states.js";
  * What a tab is given.
  *
  * @typedef {object} Context
- * @property {Run[]} runs as the API shows them, with the `colour` of each
+ * @property {Run[]} runs as the API shows them, with the `colour` of each, and the `label` that tells it from the others
  * @property {Cursor} cursor the step that everything shows
  * @property {EventTarget} live tells `segments` ({run, paths}) and `run` ({run}) while runs go on
  * @property {AbortSignal} signal ends with the tab
+ * @property {import("./values.js").Values} [rows] the rows at the cursor, where they are shown
  */
 
 const TABS = {
@@ -54,6 +55,7 @@ async function main() {
     replace(root, failure(error, main));
     return;
   }
+  label(runs);
   document.title = `${runs.map((run) => run.name).join(", ")} · ML-Dash`;
   const live = new EventTarget();
   const cursor = new Cursor(whole.signal);
@@ -108,6 +110,15 @@ async function loadRun(id, index) {
   return { ...run, colour: colour(index) };
 }
 
+/** Gives each run what tells it from the others: its name without the folders that all are in. @param {Run[]} runs */
+function label(runs) {
+  const parts = runs.map((run) => run.name.split("/"));
+  const same = (/** @type {number} */ at) => parts.every((own) => own.length > at + 1 && own[at] === parts[0][at]);
+  let common = 0;
+  while (runs.length > 1 && same(common)) common += 1;
+  runs.forEach((run, i) => (run.label = parts[i].slice(common).join("/")));
+}
+
 /** @param {string} name @param {string} title @param {boolean} current */
 function link(name, title, current) {
   const params = place.read();
@@ -130,6 +141,13 @@ function link(name, title, current) {
   );
 }
 
+/** Its folders apart, which a narrow window leaves out. @param {Run} run @param {boolean} among others */
+function named(run, among) {
+  if (among) return run.label;
+  const end = run.prefix.lastIndexOf("/") + 1;
+  return [h("span", { class: "above" }, run.prefix.slice(0, end)), run.prefix.slice(end)];
+}
+
 /** @param {Run[]} runs */
 function showRuns(runs) {
   replace(
@@ -139,7 +157,7 @@ function showRuns(runs) {
         "span",
         { class: "run", title: `${run.prefix}\nstarted ${moment(run.started)}`, data: { run: run.id } },
         runs.length > 1 ? h("span", { class: "swatch", style: { background: run.colour } }) : null,
-        h("b", {}, runs.length > 1 ? run.name : run.prefix),
+        h("b", {}, named(run, runs.length > 1)),
         " ",
         h("span", { class: `status ${run.status.toLowerCase()}` }, run.status.toLowerCase()),
         " ",

@@ -40,18 +40,30 @@ export function summary(title, axis, lines, low, high) {
   if (!lines.some(({ curve }) => curve.x.length)) return `${title}: no values.`;
   const parts = lines.slice(0, 10).map(({ label, curve }) => {
     const [least, greatest] = extent(curve, low, high, false);
-    let [count, bad] = [0, 0];
+    let [count, bad, last] = [0, 0, -1];
+    let many = false; // a bucket may lie half inside
     for (let i = place(curve.x, low); i < curve.x.length && curve.x[i] <= high; i += 1) {
       count += curve.count[i];
       bad += curve.nonfinite[i];
+      if (Number.isFinite(curve.mean[i])) last = i;
+      many ||= curve.count[i] > 1 && (low > curve.low || high < curve.high);
     }
     if (!count) return `${label}: no values here`;
-    const last = curve.mean.findLastIndex(Number.isFinite);
+    const values = `${many ? "about " : ""}${count} ${count === 1 ? "value" : "values"}`;
+    if (last < 0) return `${label}: ${values}, all NaN or infinite`;
+    const about = curve.count[last] > 1 && curve.max[last] > curve.min[last] ? "about " : "";
     const odd = bad ? `, ${bad} NaN or infinite` : "";
-    return `${label}: ${count} values from ${number(least)} to ${number(greatest)}, the last ${number(curve.mean[last])}${odd}`;
+    return `${label}: ${values} from ${number(least)} to ${number(greatest)}, the last ${about}${number(curve.mean[last])}${odd}`;
   });
   const more = lines.length > 10 ? ` And ${lines.length - 10} more.` : "";
-  return `${title}, from ${where(axis, low)} to ${where(axis, high)}. ${parts.join(". ")}.${more}`;
+  const [from, to] = axis === "step" ? steps(low, high) : [low, high];
+  return `${title}, from ${where(axis, from)} to ${where(axis, to)}. ${parts.join(". ")}.${more}`;
+}
+
+/** The first and the last step within a range. @param {number} low @param {number} high */
+function steps(low, high) {
+  const [from, to] = [Math.ceil(low - 1e-6) || 0, Math.floor(high + 1e-6) || 0]; // no minus before 0
+  return from <= to ? [from, to] : [low, high];
 }
 
 /**
