@@ -85,7 +85,7 @@ def test_delete_asks_before(
     folder = record(tmp_path / "runs", "robotics/old")
     root = ["--root", str(tmp_path / "runs")]
     done = logged_in("delete", "robotics/old", *root)
-    assert done.code == 2 and "--yes" in done.err
+    assert done.code == 2 and "--yes" in done.err and "--dry-run" not in done.err
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     for said, code in (("", 1), ("n", 1), ("y", 0)):
         monkeypatch.setattr("builtins.input", lambda question, said=said: said)
@@ -165,3 +165,139 @@ def test_a_run_of_others_is_as_if_it_were_not_there(
     refused = logged_in("delete", "anna/robotics/mine", "--server", "--yes")
     assert refused.code == 2 and "refuses" in refused.err
     assert logged_in("show", "anna/robotics/mine", "--server").code == 0
+
+
+def test_a_downloaded_run_goes_back_to_where_it_came_from(
+    logged_in: Line,
+    anna: Person,
+    server: ServerProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader's `sync` and `clean` look at that run, and make none of the reader's own."""
+    replicate(record(tmp_path / "runs", "robotics/back"), anna.client(), "robotics/back")
+    carl = server.add_user("carl")
+    anna.client().json("PUT", "/namespaces/anna/members/carl", json={"role": "reader"})
+    monkeypatch.setenv("ML_DASH_TOKEN", carl.token())
+    root = ["--root", str(tmp_path / "copies")]
+    assert logged_in("download", "anna/robotics/back", *root).code == 0
+    folder = tmp_path / "copies/anna/robotics/back"
+    for which in (["anna/robotics/back"], ["--all"], [str(folder), "--watch"]):
+        done = logged_in("sync", *which, *root)
+        assert (done.code, done.out) == (0, "anna/robotics/back  nothing to send\n"), done.err
+    runs = carl.client().json("GET", "/runs")["runs"]
+    assert {run["namespace"] for run in runs} == {"anna"}
+    freed = logged_in("clean", "--synced", "--yes", *root)
+    assert freed.code == 0 and freed.out.startswith("anna/robotics/back  "), freed.err
+    assert not folder.exists()
+
+
+def test_what_a_reader_may_not_send_is_counted(
+    logged_in: Line,
+    anna: Person,
+    server: ServerProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the rows and files that the server has not; they keep the run on the disk."""
+    replicate(record(tmp_path / "runs", "robotics/more"), anna.client(), "robotics/more")
+    dora = server.add_user("dora")
+    anna.client().json("PUT", "/namespaces/anna/members/dora", json={"role": "reader"})
+    monkeypatch.setenv("ML_DASH_TOKEN", dora.token())
+    assert logged_in("download", "anna/robotics/more", "--to", tmp_path / "copy").code == 0
+    more = next((tmp_path / "copy").glob("tracks/**/*.jsonl"))
+    with more.open("ab") as file:
+        file.write(b'{"timestamp":1.0}\n')
+    done = logged_in("sync", tmp_path / "copy")
+    assert done.code == 1
+    assert "anna/robotics/more: nothing sent; 18 bytes of rows not yet" in done.err
+    assert "you are reader" in done.err
+    stays = logged_in("clean", "--synced", "--yes", tmp_path / "copy")
+    assert stays.code == 1 and "other bytes on the server" in stays.err
+    more.write_bytes(more.read_bytes()[:-18])
+    extra = tmp_path / "copy/files/data/extra.bin"
+    extra.write_bytes(b"mine")
+    stays = logged_in("clean", "--synced", "--yes", tmp_path / "copy")
+    assert stays.code == 1 and "files/data/extra.bin: " in stays.err
+
+
+def test_a_run_of_another_server_is_not_sent_to_this_one(
+    logged_in: Line, anna: Person, server: ServerProcess, tmp_path: Path
+) -> None:
+    """Unless `--url` says so; a note that cannot be read is no leave to take it for a new one."""
+    replicate(record(tmp_path / "runs", "robotics/far"), anna.client(), "robotics/far")
+    copy = tmp_path / "copy"
+    assert logged_in("download", "robotics/far", "--to", copy).code == 0
+    note = copy / ".buffer/origin.json"
+    note.write_text(note.read_text().replace(server.url, "http://far.invalid"))
+    for words in (["sync"], ["clean", "--synced", "--yes"]):
+        done = logged_in(*words, copy)
+        assert done.code == 1 and "it was downloaded from http://far.invalid" in done.err
+    done = logged_in("sync", copy, "--url", server.url)
+    assert (done.code, done.out) == (0, "anna/robotics/far  nothing to send\n")
+    note.write_text("{")
+    done = logged_in("sync", copy)
+    assert done.code == 2 and "does not say where the run came from" in done.err
+
+
+def damage(server: ServerProcess, known: set[Path], *, files: bool, cut: bool) -> None:
+    """Change what the store has of files, or of rows, among the objects that came since."""
+    content = bytes(range(256))
+    for path in set(server.folder.glob("objects/**/*")) - known:
+        if path.is_file() and (content in (data := path.read_bytes())) is files:
+            end = data[:-1] if cut else data[:-1] + bytes([data[-1] ^ 1])
+            path.write_bytes(end)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_file_on_the_server_is_told_and_the_rest_comes(
+    logged_in: Line,
+    anna: Person,
+    server: ServerProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: bool,
+) -> None:
+    """The copy is a run; the way back is named, here and by `clean`, and is one."""
+    monkeypatch.setattr("ml_dash.sync.download.FAULT", 0.0)
+    prefix = f"robotics/{'cut' if cut else 'flipped'}"
+    folder = record(tmp_path / "runs", prefix)
+    known = set(server.folder.glob("objects/**/*"))
+    replicate(folder, anna.client(), prefix)
+    damage(server, known, files=True, cut=cut)
+    copy = tmp_path / "copy"
+    done = logged_in("download", prefix, "--to", copy)
+    assert done.code == 1
+    assert "models/model.bin: the server does not give this file as it was saved" in done.err
+    assert f"`ml-dash delete anna/{prefix} --server`" in done.err
+    assert segments_in(copy) == segments_in(folder)
+    stays = logged_in("clean", "--synced", "--yes", folder)
+    assert stays.code == 1
+    if not cut:
+        assert f"then `ml-dash sync {folder}` replace its copy" in stays.err
+    assert logged_in("delete", f"anna/{prefix}", "--server", "--yes").code == 0
+    assert logged_in("sync", folder).code == 0
+    whole = logged_in("download", prefix, "--to", tmp_path / "whole")
+    assert whole.code == 0, whole.err
+    assert files_in(tmp_path / "whole") == files_in(folder)
+
+
+def test_damaged_rows_on_the_server_are_told_with_the_way_back(
+    logged_in: Line,
+    anna: Person,
+    server: ServerProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run without them is none; what recorded it can send them again."""
+    monkeypatch.setattr("ml_dash.sync.download.FAULT", 0.0)
+    folder = record(tmp_path / "runs", "robotics/rows")
+    known = set(server.folder.glob("objects/**/*"))
+    replicate(folder, anna.client(), "robotics/rows")
+    damage(server, known, files=False, cut=False)
+    done = logged_in("download", "robotics/rows", "--to", tmp_path / "copy")
+    assert done.code == 2
+    assert "the server's store has lost bytes" in done.err
+    assert "`ml-dash delete anna/robotics/rows --server`" in done.err
+    stays = logged_in("clean", "--synced", "--yes", folder)
+    assert stays.code == 1 and f"then `ml-dash sync {folder}` replace its copy" in stays.err

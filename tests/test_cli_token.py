@@ -7,6 +7,7 @@ import os
 
 import pytest
 from cli_process import Line
+from dash_server import Person
 
 
 def test_a_token_for_ci_is_made_used_listed_and_revoked(
@@ -31,7 +32,7 @@ def test_a_token_for_ci_is_made_used_listed_and_revoked(
     assert "refuses" in refused.err
     monkeypatch.setenv("ML_DASH_TOKEN", mine)
     assert logged_in("token", "revoke", "ci").out == "revoked ci\n"
-    assert "no token 'ci'" in logged_in("token", "revoke", "ci").err
+    assert "there is no token 'ci'" in logged_in("token", "revoke", "ci").err
     monkeypatch.setenv("ML_DASH_TOKEN", text)
     gone = logged_in("whoami")
     assert gone.code == 2
@@ -45,3 +46,18 @@ def test_a_time_that_is_none_is_refused(cli: Line, time: str) -> None:
     done = cli("token", "create", "x", f"--expires={time}", "--url", "http://127.0.0.1:1")
     assert done.code == 2
     assert "is no time" in done.err
+
+
+def test_a_name_is_for_one_token(logged_in: Line, anna: Person) -> None:
+    """A second one is refused; where there are two all the same, their ids are told."""
+    assert logged_in("token", "create", "ro").code == 0
+    again = logged_in("token", "create", "ro")
+    assert (again.code, again.out) == (2, "")
+    assert "there is a token 'ro' already" in again.err
+    anna.client().json("POST", "/tokens", json={"name": "ro", "scopes": ["read"]})
+    listed = json.loads(logged_in("token", "list", "--json").out)
+    both = [str(token["id"]) for token in listed if token["name"] == "ro"]
+    refused = logged_in("token", "revoke", "ro")
+    assert refused.code == 2 and "there are 2 tokens 'ro'" in refused.err
+    assert len(both) == 2 and all(each in refused.err for each in both)
+    assert [logged_in("token", "revoke", each).code for each in both] == [0, 0]

@@ -81,12 +81,18 @@ def _run(options: Namespace, screen: Screen) -> int:
 def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterator[_Clean | None]:
     """Each run that may be removed, `None` for one that may not, after saying why."""
     from ml_dash.buffer.recovery import drain_dead
-    from ml_dash.cli.sync import runs_of
+    from ml_dash.cli.sync import elsewhere, runs_of
     from ml_dash.remote import RemoteError
     from ml_dash.settings import load
+    from ml_dash.sync.download import way_back
+    from ml_dash.sync.verify import NOT_GIVEN
 
     for run in runs_of(options):
         name = _name(run, Path(options.root or load().root))
+        if why := elsewhere(run, options, client):
+            screen.say(f"{name} stays: {why}")
+            yield None
+            continue
         drain_dead(run.folder)
         before = _state(run.folder)
         try:
@@ -99,6 +105,8 @@ def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterat
         shown = "; ".join(reasons[:_MOST_SHOWN])
         more = f"; and {len(reasons) - _MOST_SHOWN:,} more" if len(reasons) > _MOST_SHOWN else ""
         screen.say(f"{name} stays: {shown}{more}")
+        if all(reason.endswith(NOT_GIVEN) for reason in reasons):
+            screen.say(f"{name}: {way_back(run.prefix, run.folder)}")
         yield None
 
 
@@ -142,14 +150,18 @@ def _size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in paths_of(folder))
 
 
-def agreed(question: str) -> bool:
+def agreed(question: str, else_give: str = "--yes, or --dry-run to look") -> bool:
     """Whether the user says yes.
+
+    Args:
+        question: that is asked.
+        else_give: the options for where nobody is there.
 
     Raises:
         CommandError: nobody is there to be asked.
     """
     if not sys.stdin.isatty():
-        raise CommandError("nobody is there to be asked; give --yes, or --dry-run to look")
+        raise CommandError(f"nobody is there to be asked; give {else_give}")
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 

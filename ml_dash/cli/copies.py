@@ -29,7 +29,7 @@ def _download_arguments(parser: ArgumentParser) -> None:
 
 def _download(options: Namespace, screen: Screen) -> int:
     from ml_dash.names import prefix_folder
-    from ml_dash.sync.download import DownloadError, DownloadReport, download
+    from ml_dash.sync.download import DownloadError, DownloadReport, download, way_back
 
     client, run = _on_server(options)
     prefix = str(run["prefix"])
@@ -40,14 +40,18 @@ def _download(options: Namespace, screen: Screen) -> int:
         def show(report: DownloadReport) -> None:
             screen.progress(f"{prefix}: {size(report.bytes)}; {whole} of rows in all")
 
-        report = download(str(run["id"]), client, folder, show)
+        report = download(str(run["id"]), client, folder, show, prefix=prefix)
     except (DownloadError, ValueError) as error:
         raise CommandError(str(error)) from None
     brought = f"{count(report.segments, 'segment')} and {count(report.files, 'file')}"
     screen.line(printable(f"{folder}  {brought}, {size(report.bytes)}"))
     for path in report.missing[:10]:
         screen.say(f"{path}: the server has not got this file")
-    return WRONG if report.missing else DONE
+    for path in report.damaged[:10]:
+        screen.say(f"{path}: the server does not give this file as it was saved")
+    if report.damaged:
+        screen.say(f"{count(len(report.damaged), 'file')}: {way_back(prefix)}")
+    return WRONG if report.missing or report.damaged else DONE
 
 
 def _delete_arguments(parser: ArgumentParser) -> None:
@@ -66,7 +70,7 @@ def _delete(options: Namespace, screen: Screen) -> int:
     view = _local(options) if local else None
     for place in _places(found, view):
         screen.line(printable(place))
-    if not options.yes and not agreed("delete this for good?"):
+    if not options.yes and not agreed("delete this for good?", "--yes to delete it"):
         screen.say("nothing was deleted")
         return WRONG
     if found is not None:

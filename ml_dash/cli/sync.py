@@ -25,10 +25,11 @@ PAUSE = 5.0
 
 
 class Run(NamedTuple):
-    """A run to be sent."""
+    """A run to be sent, and the server that it was downloaded from, if it was."""
 
     folder: Path
     prefix: str
+    url: str | None = None
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -46,6 +47,8 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace, screen: Screen) -> int:
     if options.all == bool(options.targets):
         raise CommandError("name the runs to send, or give --all")
+    from ml_dash.sync.report import ReplicaReport
+
     client = client_for(options)
     known: dict[Path, ReplicaReport] = {}
     while True:
@@ -53,7 +56,11 @@ def _run(options: Namespace, screen: Screen) -> int:
         if not runs and not options.watch:
             screen.say("there are no runs to send")
         for run in runs:
-            _send(run, client, screen, known)
+            if (why := elsewhere(run, options, client)) is None:
+                _send(run, client, screen, known)
+            elif run.folder not in known:
+                known[run.folder] = ReplicaReport(error=why)
+                screen.say(f"{run.prefix}: {why}")
         ended = not options.all and not any(_lives(run) for run in runs)
         if not options.watch or ended:
             return DONE if all(report.ok for report in known.values()) else WRONG
@@ -61,13 +68,14 @@ def _run(options: Namespace, screen: Screen) -> int:
 
 
 def runs_of(options: Namespace) -> Iterator[Run]:
-    """The runs that RUN… or `--all` names, under the prefixes that they have.
+    """The runs that RUN… or `--all` names, under the prefixes that a server knows them by.
 
     Raises:
-        CommandError: one is not there.
+        CommandError: one is not there, or its note of where it came from cannot be read.
     """
     from ml_dash.reading import list_runs, open_run
     from ml_dash.run_folder import prefix_in
+    from ml_dash.sync.origin import origin_of
 
     if options.all:
         found = list(list_runs(options.root))
@@ -79,7 +87,24 @@ def runs_of(options: Namespace) -> Iterator[Run]:
     for view in found:
         folder = view.folder
         assert folder is not None  # whatever the command line names is a folder
-        yield Run(folder, prefix_in(folder))
+        try:
+            origin = origin_of(folder)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        if origin is None:
+            yield Run(folder, prefix_in(folder))
+        else:
+            yield Run(folder, origin.prefix, origin.url)
+
+
+def elsewhere(run: Run, options: Namespace, client: RemoteClient) -> str | None:
+    """Why a downloaded run is not looked for on a server: it is of another, and none was named."""
+    if run.url is None or options.url or run.url == client.url:
+        return None
+    return (
+        f"it was downloaded from {run.url} and not from {client.url};"
+        f" give --url {run.url}, or another server, if you mean it"
+    )
 
 
 def _lives(run: Run) -> bool:

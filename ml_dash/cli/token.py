@@ -53,6 +53,12 @@ def _run(options: Namespace, screen: Screen) -> int:
 def _create(client: Any, options: Namespace, screen: Screen) -> int:
     from ml_dash.cli.json_text import json_text
 
+    known = [str(token["id"]) for token in _tokens(client) if token.get("name") == options.token]
+    if known:
+        raise CommandError(
+            f"there is a token {options.token!r} already, {', '.join(known)};"
+            " revoke it first, or take another name"
+        )
     about = {"name": options.token, "scopes": options.scope or ["read", "write"]}
     if options.expires is not None:
         about["expires_in"] = options.expires
@@ -89,9 +95,13 @@ def _list(client: Any, options: Namespace, screen: Screen) -> int:
 def _revoke(client: Any, options: Namespace, screen: Screen) -> int:
     wanted = options.token
     found = [t for t in _tokens(client) if wanted in (str(t["id"]), t.get("name"))]
-    if len(found) != 1:
-        what = "no token" if not found else f"{len(found)} tokens"
-        raise CommandError(f"there are {what} {wanted!r}; `ml-dash token list` shows their ids")
+    if not found:
+        raise CommandError(f"there is no token {wanted!r}; `ml-dash token list` shows those there")
+    if len(found) > 1:
+        ids = ", ".join(str(token["id"]) for token in found)
+        raise CommandError(
+            f"there are {len(found)} tokens {wanted!r}: revoke each by its id, {ids}"
+        )
     client.json("DELETE", f"/tokens/{quote(str(found[0]['id']), safe='')}")
     screen.line(printable(f"revoked {found[0].get('name')}"))
     return DONE

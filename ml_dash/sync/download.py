@@ -15,6 +15,7 @@ from ml_dash.backends.blobs import CHUNK, BlobFolder, Draft
 from ml_dash.backends.http import DATA, HttpBackend
 from ml_dash.remote.errors import BusyError, UnreachableError
 from ml_dash.sync.listing import local_crc, stored_segments
+from ml_dash.sync.origin import Origin, keep_origin
 from ml_dash.sync.trouble import BackOff, is_refusal
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ PIECE = 8 << 20
 
 PATIENCE = 60.0
 """Seconds without any progress after which it is given up."""
+
+FAULT = 10.0
+"""The same for bytes that a server, which answers otherwise, has an error with."""
 
 
 class DownloadError(RuntimeError):
@@ -43,6 +47,7 @@ class DownloadReport:
         bytes: of both.
         kept: segments and files that were there already.
         missing: files that the index names and the server has not got.
+        damaged: files of which the server gives other bytes than were saved, or none.
     """
 
     segments: int = 0
@@ -50,6 +55,24 @@ class DownloadReport:
     bytes: int = 0
     kept: int = 0
     missing: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
+class _LostError(Exception):
+    """The server does not give bytes that it should have."""
+
+
+def way_back(prefix: str, folder: str | Path = "FOLDER") -> str:
+    """How a damaged copy on a server is replaced.
+
+    Args:
+        prefix: of the run there.
+        folder: which has all of it.
+    """
+    return (
+        "the server's store has lost bytes. From a folder that has the whole run,"
+        f" `ml-dash delete {prefix} --server` and then `ml-dash sync {folder}` replace its copy"
+    )
 
 
 def download(
@@ -58,18 +81,20 @@ def download(
     folder: Path,
     progress: Callable[[DownloadReport], object] | None = None,
     *,
+    prefix: str | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> DownloadReport:
     """Copy a run into a folder. What is there and agrees stays; a second time brings what is new.
 
     Each file is whole or absent, and what makes the folder a run comes last: one that was broken
-    off is no run yet.
+    off is no run yet. The folder notes where the run came from, for whoever sends it back.
 
     Args:
         run: its id on the server.
         client: the server.
         folder: where to; made where there is none.
         progress: called again and again while it goes on.
+        prefix: its whole prefix on the server; asked for by default.
         sleep: waits so many seconds before another attempt.
 
     Raises:
@@ -79,7 +104,7 @@ def download(
     """
     if any((folder / ".buffer").glob("*.ring")):
         raise DownloadError(f"{folder} is where the run is recorded: it has what there is")
-    return _Download(run, client, folder, progress, sleep).all()
+    return _Download(run, client, folder, progress, sleep).all(prefix)
 
 
 class _Download:
@@ -98,18 +123,34 @@ class _Download:
         self._folder = folder
         self._progress = progress
         self._sleep = sleep
+        self._path = f"/runs/{self._remote.run}"
+        self._ahead = True  # whether several files are asked for at once
 
-    def all(self) -> DownloadReport:
-        path = f"/runs/{self._remote.run}"
+    def all(self, prefix: str | None) -> DownloadReport:
+        path = self._path
+        if prefix is None:
+            found = self._patiently(lambda: self._client.json("GET", path))
+            prefix = str(found["run"]["prefix"])
+        origin = Origin(self._client.url, prefix)
+        is_new = not any(self._local.list("run"))
         segments = self._patiently(lambda: list(stored_segments(self._client, path)))
-        for place, size, crc in segments:
-            if not place.startswith("run/"):
-                self._segment(place, size, crc)
-        self._files()
-        for place, size, crc in segments:
-            if place.startswith("run/"):
-                self._segment(place, size, crc)
+        segments.sort(key=lambda segment: segment[0].startswith("run/"))
+        first = sum(not place.startswith("run/") for place, *_ in segments)
+        try:
+            self._segments(segments[:first])
+            self._files()
+            if is_new:  # before it is a run
+                keep_origin(self._folder, origin)
+            self._segments(segments[first:])
+        except _LostError as error:
+            raise DownloadError(f"{error}: {way_back(prefix)}") from None
+        if not is_new:  # known by now to be the same run
+            keep_origin(self._folder, origin)
         return self.report
+
+    def _segments(self, segments: list[tuple[str, int, int]]) -> None:
+        for place, size, crc in segments:
+            self._segment(place, size, crc)
 
     def _segment(self, path: str, size: int, crc: int) -> None:
         try:
@@ -134,12 +175,13 @@ class _Download:
                     if not data.startswith(held):
                         raise DownloadError(f"{path} in {self._folder} has another history")
             if draft.size != size or found != crc:
-                raise DownloadError(f"{path} did not come as the server has it; try again")
+                raise _LostError(f"{path} did not come as the server has it")
             draft.commit()
         self.report.segments += 1
 
     def _files(self) -> None:
         missing: list[str] = []
+        damaged: list[str] = []
         rows = self._patiently(lambda: list(self._remote.files()))
         for row in rows:
             place = row.get("data")
@@ -152,10 +194,21 @@ class _Download:
             elif self._has(place, row):
                 self.report.kept += 1
             else:
-                self._file(place, row, missing)
-        self.report.missing = tuple(missing)
+                try:
+                    self._file(place, row, missing)
+                except _LostError:
+                    damaged.append(str(row.get("path")))
+        self.report.missing, self.report.damaged = tuple(missing), tuple(damaged)
 
     def _file(self, place: str, row: dict[str, Any], missing: list[str]) -> None:
+        try:
+            self._fetch(place, row, missing)
+        except _LostError:
+            # It may have come with others of which one is damaged, or the server was ending
+            self._ahead = False
+            self._fetch(place, row, missing)
+
+    def _fetch(self, place: str, row: dict[str, Any], missing: list[str]) -> None:
         size = int(row.get("size") or 0)
         with self._draft(f"{DATA}{place}") as draft:
             try:
@@ -165,7 +218,7 @@ class _Download:
                 missing.append(str(row.get("path")))  # deleted meanwhile
                 return
             if draft.size != size or draft.sha256 != row.get("sha256"):
-                raise DownloadError(f"{place} did not come as it was saved; try again")
+                raise _LostError(f"{place} did not come as it was saved")
             draft.commit()
         self.report.files += 1
 
@@ -184,13 +237,13 @@ class _Download:
 
     def _pieces(self, path: str, size: int) -> Iterator[bytes]:
         position = 0
-        whole = self._patiently(lambda: self._remote.read_ahead(path))
+        whole = self._given(lambda: self._remote.read_ahead(path)) if self._ahead else None
         if whole is not None and len(whole) == size:
             yield self._count(whole)
             return
         while position < size:
             begin, wanted = position, min(PIECE, size - position)
-            data = self._patiently(lambda: self._remote.fetch(path, begin, wanted)[0])  # noqa: B023
+            data = self._given(lambda: self._remote.fetch(path, begin, wanted)[0])  # noqa: B023
             if not data:
                 return  # shorter than the server said
             position += len(data)
@@ -202,7 +255,21 @@ class _Download:
             self._progress(self.report)
         return data
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
+    def _given(self, ask: Callable[[], T]) -> T:
+        """Ask for bytes, as `_patiently` does.
+
+        Raises:
+            _LostError: the server answers other questions, and has an error with this one.
+        """
+        try:
+            return self._patiently(ask, FAULT)
+        except (UnreachableError, BusyError) as error:
+            if error.status < 500:
+                raise
+            self._patiently(lambda: self._client.json("GET", self._path))
+            raise _LostError(str(error)) from None
+
+    def _patiently(self, ask: Callable[[], T], fault: float = PATIENCE) -> T:
         """Ask until there is an answer, or there has been none for too long."""
         back_off, waited = BackOff(), 0.0
         while True:
@@ -211,7 +278,8 @@ class _Download:
             except (UnreachableError, BusyError) as error:
                 wait = back_off.next(error)
                 waited += wait
-                if is_refusal(error) or waited > PATIENCE:
+                patience = fault if error.status >= 500 else PATIENCE
+                if is_refusal(error) or error.code == "lost" or waited > patience:
                     raise
             self._sleep(wait)
 

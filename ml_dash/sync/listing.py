@@ -42,6 +42,19 @@ def stored_segments(client: RemoteClient, run_path: str) -> Iterator[tuple[str, 
             return
 
 
+def stored_files(client: RemoteClient, run_path: str) -> set[str]:
+    """The SHA-256 of the files that the server has of a run, which a reader may ask, too."""
+    found: set[str] = set()
+    cursor: str | None = None
+    while True:
+        params: dict[str, Any] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
+        page = client.json("GET", f"{run_path}/files", params=params)
+        found.update(str(row.get("sha256")) for row in page["files"] if row.get("stored", True))
+        cursor = page.get("next")
+        if not cursor:
+            return found
+
+
 def local_crc(backend: LocalBackend, path: str, size: int) -> int:
     """The CRC-32 of the first `size` bytes of a segment, or of all if there are fewer."""
     crc = position = 0

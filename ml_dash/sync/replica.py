@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Container
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_dash.backends import LocalBackend
 from ml_dash.reading.lines import Segment
-from ml_dash.run_folder import first_id, prefix_in
+from ml_dash.run_folder import first_id
 from ml_dash.sync.blobs import FileSender
 from ml_dash.sync.listing import local_segments
+from ml_dash.sync.origin import key_of
 from ml_dash.sync.report import ReplicaReport
 from ml_dash.sync.segments import RowSender
 
@@ -32,8 +34,10 @@ class Replica:
     Args:
         folder: the run.
         client: the server.
-        prefix: the run's key; by default what its first session said.
+        prefix: the run's key; by default where it was downloaded from, else what it was
+            recorded as.
         verify: hold what the server has already against its checksums, too.
+        look: where it may not be written, see at least how far the server's copy has come.
 
     Attributes:
         client: as given.
@@ -47,9 +51,11 @@ class Replica:
         prefix: str | None = None,
         *,
         verify: bool = False,
+        look: bool = False,
     ) -> None:
         self.backend = LocalBackend(folder)
         self._verify = verify
+        self._look = look
         self.connected = False
         self.client = client
         self._prefix = prefix
@@ -65,9 +71,7 @@ class Replica:
             RemoteError: that cannot be done now.
             ForbiddenError: its namespace refuses it.
         """
-        prefix = self._prefix or prefix_in(self.backend.folder)
-        about = {"prefix": prefix, "id": first_id(self.backend) or "", "create": True}
-        run = self.client.json("POST", "/runs", json=about)["run"]
+        run = self._found()
         sender = RowSender(self.backend, self.client, str(run["id"]))
         sender.fetch_ends(verify=self._verify)
         files = FileSender(self.backend, self.client, str(run["id"]))
@@ -77,6 +81,23 @@ class Replica:
         self._rows, self._files = sender, files
         self._url = run.get("prefix")
         self.connected = True
+
+    def _found(self) -> dict[str, Any]:
+        """The run on the server; made there, unless it may only be looked at."""
+        from ml_dash.remote import ForbiddenError, NotFoundError
+
+        prefix = self._prefix or key_of(self.backend.folder)
+        about = {"prefix": prefix, "id": first_id(self.backend) or "", "create": True}
+        try:
+            run = self.client.json("POST", "/runs", json=about)["run"]
+        except ForbiddenError as error:
+            if not self._look:
+                raise
+            try:
+                run = self.client.json("POST", "/runs", json=about | {"create": False})["run"]
+            except (ForbiddenError, NotFoundError):
+                raise error from None
+        return dict(run)
 
     def advance(self, progress: Callable[[Progress], None] | None = None) -> bool:
         """Send all rows and files that are there now; whether there was anything.
@@ -97,16 +118,20 @@ class Replica:
         moved = rows.send(self._gone, tell)
         return files.send(tell) or moved
 
-    def report(self, error: str | None = None, *, settled: bool = False) -> ReplicaReport:
+    def report(
+        self, error: str | None = None, *, settled: bool = False, own: bool = False
+    ) -> ReplicaReport:
         """How things stand. Looks at the folder, never at the network.
 
         Args:
             error: what keeps the rest from being sent.
             settled: also tell which files could not be sent, which reads the index.
+            own: leave out rows that other processes, which live, write and send themselves.
         """
         rows, files = self._rows, self._files
         if rows is None or files is None:
-            return ReplicaReport(pending=local_size(self.backend), error=error)
+            but = other_senders(self.backend) if own else ()
+            return ReplicaReport(pending=local_size(self.backend, but), error=error)
         problems = list(rows.stuck.values())
         if settled:
             problems += files.problems()
@@ -115,12 +140,16 @@ class Replica:
             bytes=rows.bytes,
             files=files.files,
             file_bytes=files.bytes,
-            pending=rows.pending(),
+            pending=self._pending(rows, own=own),
             pending_files=0 if settled else files.waiting,
             problems=tuple(problems),
             error=error,
             url=self._url,
         )
+
+    def _pending(self, rows: RowSender, *, own: bool) -> int:
+        found = rows.pending()
+        return rows.pending(other_senders(self.backend)) if found and own else found
 
     def _gone(self, path: str) -> bool:
         """Whether the writer of a segment is gone, as of this pass."""
@@ -140,6 +169,19 @@ def live_writers(backend: LocalBackend) -> set[str]:
     return live | {path.stem for path in (backend.folder / ".buffer").glob("*.ring")}
 
 
-def local_size(backend: LocalBackend) -> int:
-    """Bytes of rows in a run's folder."""
-    return sum(size for _, size in local_segments(backend))
+def other_senders(backend: LocalBackend) -> set[str]:
+    """The writers of a run that live in other processes and send what the folder has.
+
+    Forked children and workers that joined send nothing themselves, so they are none.
+    """
+    from ml_dash.reading import read_rows
+    from ml_dash.reading.status import RUNNING, fold_life
+
+    sessions = fold_life(read_rows(backend, "run")).sessions
+    return {s.id for s in sessions if s.status == RUNNING and s.root and s.pid != os.getpid()}
+
+
+def local_size(backend: LocalBackend, but: Container[str] = ()) -> int:
+    """Bytes of rows in a run's folder, without those of some writers."""
+    found = local_segments(backend)
+    return sum(size for path, size in found if Segment(path, size).writer not in but)

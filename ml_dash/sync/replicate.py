@@ -38,7 +38,8 @@ def replicate(
     Args:
         folder: the run.
         client: the server.
-        prefix: the run's key; by default what its first session said.
+        prefix: the run's key; by default where it was downloaded from, else what it was
+            recorded as.
         progress: called now and then with how far it has come.
         verify: hold what the server has already against its checksums, which reads all of it.
         patience: seconds to go on trying without any progress.
@@ -53,7 +54,7 @@ def replicate(
     from ml_dash.sync.replica import Replica
 
     drain_dead(folder)
-    replica = Replica(folder, client, prefix, verify=verify)
+    replica = Replica(folder, client, prefix, verify=verify, look=True)
     back_off = back_off or BackOff()
     best = (0, 0, False)
     since = time.monotonic()

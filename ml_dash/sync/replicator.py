@@ -115,8 +115,11 @@ class Replicator:
                 if worker.done.wait(min(left, 0.25)):
                     break
                 if worker.patience() <= 0:
-                    silent = f"the server has been silent for {worker.silence():.0f} s"
-                    return self._leave(silent)
+                    silence = worker.silence()
+                    silent = f"the server has been silent for {silence:.0f} s"
+                    return self._leave(
+                        silent if silence >= 1 else "the server gave no whole answer in time"
+                    )
                 if time.monotonic() >= say_at:
                     say_at = time.monotonic() + AGAIN
                     self._tell_progress(left)

@@ -7,12 +7,13 @@ sender goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml_dash import wire
 from ml_dash.backends import LocalBackend
+from ml_dash.reading.lines import Segment
 from ml_dash.rows import MAX_LINE
 from ml_dash.sync.listing import local_crc, local_segments, stored_segments
 
@@ -94,12 +95,16 @@ class RowSender:
                     f" {size:,}; neither copy was changed"
                 )
 
-    def pending(self) -> int:
-        """Bytes that the server has not got, of segments that can be sent."""
+    def pending(self, but: Container[str] = ()) -> int:
+        """Bytes that the server has not got, of segments that can be sent.
+
+        Args:
+            but: writers whose segments do not count.
+        """
         return sum(
             max(0, size - self._ends.get(path, 0))
             for path, size in local_segments(self._backend)
-            if path not in self.stuck
+            if path not in self.stuck and Segment(path, size).writer not in but
         )
 
     def waits_for_lines(self) -> bool:

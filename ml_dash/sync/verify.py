@@ -12,11 +12,15 @@ from ml_dash import wire
 from ml_dash.backends import LocalBackend
 from ml_dash.backends.blobs import CHUNK, BlobFolder
 from ml_dash.reading.files import DATA
-from ml_dash.run_folder import first_id, prefix_in
+from ml_dash.run_folder import first_id
 from ml_dash.sync.listing import local_crc, local_segments, segment_url, stored_segments
+from ml_dash.sync.origin import key_of
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
+
+NOT_GIVEN = "the server does not give these bytes back"
+"""What is said of bytes that its database knows and its store has lost."""
 
 _TOGETHER = 64
 _BATCH = 15 << 20
@@ -37,14 +41,15 @@ def differences(
     Args:
         folder: the run, which nobody writes meanwhile.
         client: the server.
-        prefix: the run's key; by default what its first session said.
+        prefix: the run's key; by default where it was downloaded from, else what it was
+            recorded as.
         progress: called with what is looked at.
 
     Raises:
         RemoteError: the server does not answer that now, or has no such run.
     """
     backend = LocalBackend(folder)
-    about = {"prefix": prefix or prefix_in(folder), "id": first_id(backend) or "", "create": False}
+    about = {"prefix": prefix or key_of(folder), "id": first_id(backend) or "", "create": False}
     run = client.json("POST", "/runs", json=about)["run"]
     run_path = f"/runs/{run['id']}"
     stored = {path: (size, crc) for path, size, crc in stored_segments(client, run_path)}
@@ -59,20 +64,27 @@ def differences(
         elif stored[path] != (size, local_crc(backend, path, size)):
             found.append(f"{path}: other bytes on the server")
         elif not _same_bytes(client, run_path, folder, path):
-            found.append(f"{path}: the server does not give these bytes back")
+            found.append(f"{path}: {NOT_GIVEN}")
     return found + list(_missing_files(client, run_path, folder, progress))
 
 
 def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) -> bool:
     """Whether the server gives a segment back: its database may know more than is left."""
-    with (
-        (folder / path).open("rb") as file,
-        client.request("GET", segment_url(run_path, path), stream=True) as answer,
-    ):
-        for piece in answer.iter_content(CHUNK):
-            if file.read(len(piece)) != piece:
-                return False
-        return not file.read(1)
+    from ml_dash.remote import RemoteError
+
+    try:
+        with (
+            (folder / path).open("rb") as file,
+            client.request("GET", segment_url(run_path, path), stream=True) as answer,
+        ):
+            for piece in answer.iter_content(CHUNK):
+                if file.read(len(piece)) != piece:
+                    return False
+            return not file.read(1)
+    except RemoteError as error:
+        if error.code != "lost":
+            raise
+        return False
 
 
 def _missing_files(
@@ -98,17 +110,22 @@ def _missing_files(
 def _not_stored(
     client: RemoteClient, run_path: str, files: dict[str, tuple[str, int]]
 ) -> Iterator[str]:
+    from ml_dash.remote import ForbiddenError
+
     if not files:
         return
     asked = [{"sha256": sha256, "size": size} for sha256, (_, size) in files.items()]
-    answer = client.json("POST", f"{run_path}/blobs/missing", json={"blobs": asked})
-    missing = set(answer["missing"])
+    try:
+        answer = client.json("POST", f"{run_path}/blobs/missing", json={"blobs": asked})
+        missing = set(answer["missing"])
+    except ForbiddenError:
+        missing = set()  # only a writer may ask that; a reader sees what is given
     for sha256 in missing:
         yield f"{DATA}/{files[sha256][0]}: not on the server"
     for sha256 in _not_given(
         client, run_path, {key: size for key, (_, size) in files.items() if key not in missing}
     ):
-        yield f"{DATA}/{files[sha256][0]}: the server does not give these bytes back"
+        yield f"{DATA}/{files[sha256][0]}: {NOT_GIVEN}"
 
 
 def _not_given(client: RemoteClient, run_path: str, sizes: dict[str, int]) -> Iterator[str]:
@@ -129,10 +146,15 @@ def _not_given(client: RemoteClient, run_path: str, sizes: dict[str, int]) -> It
 
 
 def _is_given(client: RemoteClient, run_path: str, sha256: str) -> bool:
+    from ml_dash.remote import NotFoundError
+
     digest = hashlib.sha256(usedforsecurity=False)
-    with client.request("GET", f"{run_path}/blobs/{sha256}", stream=True) as answer:
-        for piece in answer.iter_content(CHUNK):
-            digest.update(piece)
+    try:
+        with client.request("GET", f"{run_path}/blobs/{sha256}", stream=True) as answer:
+            for piece in answer.iter_content(CHUNK):
+                digest.update(piece)
+    except NotFoundError:
+        return False
     return digest.hexdigest() == sha256
 
 

@@ -28,6 +28,9 @@ STALLED = 10.0
 SOON = 1.0
 """Seconds between two attempts at most while the run is ending."""
 
+PASSES = 5
+"""Times at most that the end of a run looks for what has come meanwhile."""
+
 _NEEDED = (
     *("ml_dash.sync.replica", "ml_dash.sync.trouble", "ml_dash.sync.server", "ml_dash.remote"),
     *(
@@ -82,7 +85,8 @@ class Worker:
         self._refusal: Exception | None = None  # what no further attempt would mend
         self._heard = 0.0  # when something was last taken
         self._taken = (0, 0)
-        self._settled = False  # whether all was sent that was there when the run ended
+        self._passes = 0  # that went well since the run ended
+        self._settled: ReplicaReport | None = None  # once all was sent that was there by then
         self._said: set[str] = set()
 
     # -- asked by other threads ------------------------------------------------------------------
@@ -139,13 +143,18 @@ class Worker:
         Args:
             unfinished: why nothing more is waited for, if there is no better reason.
         """
+        if self._settled is not None:
+            return self._settled
         error = self._error or unfinished or None
+        ending = self._finishing is not None
         if self._replica is not None:
-            return self._replica.report(error, settled=self._settled)
+            return self._replica.report(error, own=ending)
         from ml_dash.backends import LocalBackend
-        from ml_dash.sync.replica import local_size
+        from ml_dash.sync.replica import local_size, other_senders
 
-        return ReplicaReport(pending=local_size(LocalBackend(self._folder)), error=error)
+        backend = LocalBackend(self._folder)
+        but = other_senders(backend) if ending else ()
+        return ReplicaReport(pending=local_size(backend, but), error=error)
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -160,13 +169,23 @@ class Worker:
                 wait = self._attempt()
                 if finishing is None:
                     continue
-                if wait is None:
-                    self._settled = True
+                if wait is None and self._settle():
                     return
                 if self._is_hopeless(finishing):
                     return
         finally:
             self.done.set()
+
+    def _settle(self) -> bool:
+        """Whether all is sent but what other processes go on to write and send themselves."""
+        assert self._replica is not None
+        found = self._replica.report(settled=True, own=True)
+        self._passes += 1
+        # One that has ended since the last look wrote its last rows after it.
+        if found.pending and self._passes < PASSES:
+            return False
+        self._settled = found
+        return True
 
     def _sleep(self, failed: float | None) -> float | None:
         """Sleep until there is something to do; since when the run is ending, if it is.
