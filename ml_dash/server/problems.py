@@ -15,6 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from ml_dash.server.store import LostError
+
 CODES = {
     400: "invalid",
     401: "unauthorized",
@@ -115,6 +117,11 @@ def install(app: FastAPI) -> None:
         logger.error("%s while answering %s", type(error).__name__, request.url.path)
         detail = "database or store cannot be reached now; try again"
         return respond(Problem(503, detail, retry_after=2.0))
+
+    @app.exception_handler(LostError)
+    async def _lost(request: Request, error: LostError) -> JSONResponse:
+        logger.error("%s, asked for by %s", error, request.url.path)
+        return respond(Problem(500, "the store has lost bytes of what was asked for", code="lost"))
 
     for kind in AWAY:
         app.add_exception_handler(kind, _away)

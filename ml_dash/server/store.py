@@ -8,9 +8,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import obstore
+from obstore.exceptions import BaseError as StoreError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from ml_dash import ids
+
+
+class LostError(OSError):
+    """The store has lost or changed bytes that the database knows of."""
 
 
 class ObjectStore:
@@ -35,12 +40,18 @@ class ObjectStore:
 
         Raises:
             FileNotFoundError: there is none.
+            LostError: it ends before those bytes.
         """
         if size is None:
             return bytes(obstore.get(self._store, key).bytes())[offset:]
         if size == 0:
             return b""
-        return bytes(obstore.get_range(self._store, key, start=offset, length=size))
+        try:
+            return bytes(obstore.get_range(self._store, key, start=offset, length=size))
+        except StoreError:
+            if obstore.head(self._store, key)["size"] < offset + size:
+                raise LostError(f"the object {key!r} is shorter than it was") from None
+            raise  # the store is away
 
     def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are not there count as removed."""

@@ -157,3 +157,16 @@ def test_any_name_of_a_file_is_a_harmless_header(name: str) -> None:
     assert plain.startswith('"') and plain.endswith('"') and '"' not in plain[1:-1]
     assert not any(ord(char) < 32 for char in header) and header.count(";") == 2
     assert header.startswith("attachment; ") and len(header) < 2500
+
+
+@pytest.mark.parametrize("path", ["blobs/{sha256}", "blobs/batch?sha256={sha256}", "files/a.bin"])
+def test_a_content_that_the_store_has_cut_off_is_lost(inside: Inside, path: str) -> None:
+    """It will not be there later either, so nobody is asked to come back for it."""
+    client, content = inside.user("anna"), b"0123456789" * 10
+    run = make_run(client)
+    assert store(client, run, content).status_code == 200
+    index_files(client, run, saved("a.bin", content))
+    (key,) = [key for key, _, _ in inside.objects.list(f"runs/{run}/blobs/")]
+    inside.objects.put(key, content[:30])
+    answer = client.get(f"/api/v1/runs/{run}/{path.format(sha256=sha(content))}")
+    assert (answer.status_code, answer.json()["code"]) == (500, "lost"), answer.text

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ml_dash import ids
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
-from ml_dash.server.store import ObjectStore
+from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import Blob, Run
 
 PIECE = 4 << 20
@@ -157,13 +157,13 @@ def iterate_parts(
     """The same, of parts that all but the last have `part_size` bytes; the first begins at `shift`.
 
     Raises:
-        OSError: the store has lost bytes of it.
+        LostError: the store has lost bytes of it.
     """
     while begin < end:
         number, inside = divmod(begin, part_size)
         size = min(PIECE, part_size - inside, end - begin)
         piece = objects.get(parts[number], inside + (shift if number == 0 else 0), size)
         if len(piece) != size:
-            raise OSError(f"the object {parts[number]!r} is shorter than it was")
+            raise LostError(f"the object {parts[number]!r} is shorter than it was")
         yield piece
         begin += size

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ml_dash.reading.lines import Problems, decode_block
-from ml_dash.server.store import ObjectStore
+from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import Chunk
 
 CHUNK = 1 << 20
@@ -71,12 +71,12 @@ def load_chunk(objects: ObjectStore, chunk: Chunk) -> bytes:
     """Read the lines of a chunk and hold them against their hash.
 
     Raises:
-        OSError: the store has lost or changed them.
+        LostError: the store has lost or changed them.
     """
     packed = objects.get(chunk.object_key, chunk.object_offset, chunk.object_size)
     text = unpack_chunk(packed, chunk.size)
     if hashlib.sha256(text).hexdigest() != chunk.sha256:
-        raise OSError(f"the object {chunk.object_key!r} is damaged at byte {chunk.object_offset}")
+        raise LostError(f"the object {chunk.object_key!r} is damaged at byte {chunk.object_offset}")
     return text
 
 

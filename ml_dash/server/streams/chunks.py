@@ -14,7 +14,7 @@ from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
 from ml_dash.server.segments.chunks import clamp, load_chunk
 from ml_dash.server.segments.stored import StoredRun, read_segment
-from ml_dash.server.store import ObjectStore
+from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import Chunk, Segment
 
 _ASKED = 500
@@ -122,7 +122,7 @@ class StoredStream:
         chunk = piece.chunk
         text = read_segment(self._data, self._objects, chunk.segment_id, chunk.offset, chunk.size)
         if len(text) != chunk.size:
-            raise OSError(f"the segment {piece.path!r} has lost bytes")
+            raise LostError(f"the segment {piece.path!r} has lost bytes")
         return text
 
     def load(self, piece: Piece) -> bytes:
