@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ml_dash.server.blobs.answers import disposition
+from ml_dash.wire import unpack
 
 from .inside import Inside, make_run
 from .recorded import index_files, saved, sha, store
@@ -159,7 +160,7 @@ def test_any_name_of_a_file_is_a_harmless_header(name: str) -> None:
     assert header.startswith("attachment; ") and len(header) < 2500
 
 
-@pytest.mark.parametrize("path", ["blobs/{sha256}", "blobs/batch?sha256={sha256}", "files/a.bin"])
+@pytest.mark.parametrize("path", ["blobs/{sha256}", "files/a.bin"])
 def test_a_content_that_the_store_has_cut_off_is_lost(inside: Inside, path: str) -> None:
     """It will not be there later either, so nobody is asked to come back for it."""
     client, content = inside.user("anna"), b"0123456789" * 10
@@ -170,3 +171,5 @@ def test_a_content_that_the_store_has_cut_off_is_lost(inside: Inside, path: str)
     inside.objects.put(key, content[:30])
     answer = client.get(f"/api/v1/runs/{run}/{path.format(sha256=sha(content))}")
     assert (answer.status_code, answer.json()["code"]) == (500, "lost"), answer.text
+    batch = client.get(f"/api/v1/runs/{run}/blobs/batch?sha256={sha(content)}")
+    assert batch.status_code == 200 and unpack(batch.content)[0] == {"pieces": []}

@@ -140,6 +140,8 @@ def read_batch(
                 found.append((sha256, b"".join(iterate_blob(objects, blob))))
             except FileNotFoundError:
                 continue  # deleted just now, with its run
+            except LostError:
+                continue  # the others are whole; who asks for it alone is told
     return found
 
 
