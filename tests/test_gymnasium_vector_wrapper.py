@@ -66,7 +66,7 @@ def test_it_shows_the_environment_as_it_is(experiment: Experiment) -> None:
     assert envs.get_attr("theta_threshold_radians") == envs.call("theta_threshold_radians")
     envs.set_attr("gravity", 5.0)
     assert inner.get_attr("gravity") == (5.0, 5.0)
-    assert repr(envs) == f"<RecordToDash, {inner}>"
+    assert repr(envs) == f"<RecordVectorToDash, {inner}>"
     again = gym.make_vec(envs.spec)
     assert again.num_envs == 2
     again.close()
