@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,10 @@ CANARY = "canary-3f9d1c"
 PARTS = ["versions", "extras", "places", "settings", "machine", "opengl", "server", "runs"]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A real server."""
-    with ServerProcess(tmp_path_factory.mktemp("server")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def anna(served: ServerProcess) -> Person:
-    return served.add_user("anna")
+@pytest.fixture(scope="module", name="served")
+def _served(server: ServerProcess) -> ServerProcess:
+    """A real server; here `server` is a module."""
+    return server
 
 
 @pytest.fixture

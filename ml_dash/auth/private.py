@@ -41,7 +41,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
             if mode != 0o600:
                 draft.chmod(mode)
         draft.replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too, leaves no half-written secret behind
         with contextlib.suppress(OSError):
             draft.unlink()
         raise

@@ -97,7 +97,7 @@ class _Dataset:
             for number, group in numbered(told, self.roles.flags.get("episode")):
                 self._episode(number, group)
                 count = number + 1
-        except BaseException:
+        except BaseException:  # Ctrl-C, too, closes the files before it goes on
             for file in files:
                 with suppress(Exception):  # what went wrong first is what there is to say
                     file.close()

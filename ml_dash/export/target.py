@@ -156,7 +156,7 @@ def _replace(temporary: Path, to: Path) -> None:
         to.rename(old)
         try:
             temporary.rename(to)
-        except BaseException:
+        except BaseException:  # whatever it is, the older export comes back first
             old.rename(to)
             raise
         shutil.rmtree(old, ignore_errors=True)

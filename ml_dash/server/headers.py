@@ -62,7 +62,7 @@ class SecurityHeaders:
             return
         try:
             await self.app(scope, receive, send_with)
-        except Exception:
+        except Exception:  # it is answered, and then goes on to the log
             if not begun:
                 problem = Problem(500, "the server has a defect; its log tells more")
                 await respond(problem)(scope, receive, send_with)

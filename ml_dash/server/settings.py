@@ -88,7 +88,7 @@ class ServerSettings:
     @property
     def is_local(self) -> bool:
         """Whether the database is the file in the folder."""
-        return self.database == f"sqlite:///{Path(self.folder) / 'server.sqlite'}"
+        return self.database == _own_database(Path(self.folder))
 
     def settled(self) -> Self:
         """With the defaults that lie in the folder.
@@ -102,6 +102,10 @@ class ServerSettings:
         return replace(
             self,
             folder=str(folder),
-            database=self.database or f"sqlite:///{folder / 'server.sqlite'}",
+            database=self.database or _own_database(folder),
             store=self.store or (folder / "objects").as_uri(),
         )
+
+
+def _own_database(folder: Path) -> str:
+    return f"sqlite:///{folder / 'server.sqlite'}"

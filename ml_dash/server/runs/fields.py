@@ -58,15 +58,18 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d.*")
 
 def status(now: float) -> ColumnElement[str]:
     """The status of a run as it is shown: RUNNING until its sessions have been silent for long."""
-    return case((func.coalesce(Run.lives_until, 0.0) >= now, RUNNING), else_=Run.status)
+    return case((_lives(now), RUNNING), else_=Run.status)
 
 
 def duration(now: float) -> ColumnElement[float]:
     """Seconds that a run has taken, as pages show it: up to now, its end, or its last sign."""
     end = func.coalesce(Run.ended, Run.heartbeat, Run.updated)
-    lives = func.coalesce(Run.lives_until, 0.0) >= now
-    found: ColumnElement[float] = case((lives, now), else_=end) - Run.started
+    found: ColumnElement[float] = case((_lives(now), now), else_=end) - Run.started
     return found
+
+
+def _lives(now: float) -> ColumnElement[bool]:
+    return func.coalesce(Run.lives_until, 0.0) >= now
 
 
 def condition(node: Node, now: float) -> ColumnElement[bool]:
