@@ -45,7 +45,7 @@ ANSWERS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     ("get", f"{_RUN}/files/{{path}}"): {"200": (_ANY,), "206": (_ANY,), "304": ()},
     ("get", f"{_RUN}/segments/{{path}}"): {"200": (_BYTES, _JSON), "206": (_BYTES,)},
     ("get", f"{_RUN}/streams/{{name}}/rows"): {
-        "200": ("application/x-ndjson", "application/vnd.apache.arrow.stream")
+        "200": ("application/x-ndjson", "application/vnd.apache.arrow.stream", "text/csv")
     },
     ("get", f"{_RUN}/streams/{{name}}/chart"): {"200": (_JSON, _ARRAYS), "304": ()},
     ("get", f"{_RUN}/streams/{{name}}/index"): {"200": (_JSON, _ARRAYS), "304": ()},

@@ -97,6 +97,28 @@ def test_no_request_breaks_a_route(case: schemathesis.Case[Any], target: Target)
     case.validate_response(answer, checks=CHECKS)
 
 
+FORMATS = [
+    (path, form)
+    for path, methods in _app.openapi()["paths"].items()
+    for parameter in methods.get("get", {}).get("parameters", ())
+    if parameter["name"] == "format"
+    for form in parameter["schema"]["enum"]
+]
+
+
+@pytest.mark.parametrize(("path", "form"), FORMATS)
+def test_every_format_that_can_be_asked_for_is_documented(
+    path: str, form: str, target: Target
+) -> None:
+    """What a stream answers in each of its formats is of a kind that the document names."""
+    answer = target.client.get(
+        path.format(**target.there), params={"format": form, "column": "loss"}
+    )
+    assert answer.status_code == 200, answer.text
+    kind = answer.headers["content-type"].partition(";")[0]
+    assert kind in _app.openapi()["paths"][path]["get"]["responses"]["200"]["content"]
+
+
 def test_every_route_of_the_api_is_documented_with_its_errors() -> None:
     """Each operation has a sentence, and says that its errors are problems."""
     document = _app.openapi()
