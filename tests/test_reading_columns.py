@@ -11,6 +11,7 @@ from written import A, B, Written, line
 from ml_dash.backends import MemoryBackend
 from ml_dash.reading import Source, Stream
 from ml_dash.reading import lines as lines_module
+from ml_dash.reading import parts as parts_module
 from ml_dash.reading.table import Table
 
 
@@ -197,6 +198,33 @@ def assert_says(element, value):
 
 
 # -- names ---------------------------------------------------------------------------------------
+
+
+NUMBERS = st.one_of(
+    st.sampled_from([0, 1, 0.0, 1.0, -0.0, True, False, None, 2**63, -(2**63), 2**64, 10**400]),
+    st.integers(-(2**65), 2**65),
+    st.floats(),
+    st.sampled_from(["1", [1], [1, 2]]),
+)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=6))
+def test_numbers_are_packed_alike_at_a_glance_and_one_by_one(values):
+    """The quick way to pack numbers gives what looking at each value's type gives, or nothing."""
+    quick = parts_module._pack_plain(values)
+    if quick is None:
+        return
+    kinds = set(map(type, values))
+    assert kinds <= {int, float}
+    slow = parts_module._pack_numbers(values, kinds, None)
+    assert (quick.kind, quick.data.dtype, quick.missing) == (slow.kind, slow.data.dtype, None)
+    assert quick.data.tobytes() == slow.data.tobytes()
+
+
+def test_plain_numbers_are_packed_at_a_glance():
+    """What nearly all columns are: floats, integers, and both."""
+    for values in ([0.5, 1.0], [0, 1, 2], [0.5, 2]):
+        assert parts_module._pack_plain(values) is not None
 
 
 def test_columns_are_listed_in_order_of_appearance():

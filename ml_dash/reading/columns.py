@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_dash.reading.lines import Block, Row
+from ml_dash.reading.lines import Block, Row, count_byte
 from ml_dash.reading.merge import lookup
 from ml_dash.reading.parts import Part, join, nothing, pack
 
@@ -58,7 +58,7 @@ class Columns:
             set(map(len, rows)) == {len(keys) + 1}
             and all(found.get(key) is not None or _by_key(rows, key) is not None for key in keys)
             and all(key in found or key[:1] == "_" for key in keys)
-            and block.text.count(b"{") == len(rows)
+            and count_byte(block.text, b"{") == len(rows)
         )
 
     @property
@@ -77,7 +77,7 @@ def leaves(block: Block) -> list[str]:
     rows = block.rows
     keys = dict.fromkeys(map(tuple, rows))
     names = [key for key in dict.fromkeys(chain.from_iterable(keys)) if key[:1] != "_"]
-    if block.text.count(b"{") == len(rows):
+    if count_byte(block.text, b"{") == len(rows):
         return names  # nothing is nested
     found: dict[str, None] = {}
     for name in names:

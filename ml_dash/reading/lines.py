@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -29,6 +30,7 @@ BLOCK = 1 << 18
 
 _MAX_KEPT = 10_000
 _FEW = 8  # lines that are cheaper to parse one by one than to halve further
+_FEW_BYTES = 1 << 12
 _SPECIAL = (NONFINITE.encode(), BIG_INTEGER.encode())
 _timestamp = itemgetter("timestamp")
 
@@ -176,7 +178,7 @@ def read_blocks(
 
 def decode_block(text: bytes, offset: int, path: str, problems: Problems) -> Block:
     """Decode whole lines; `offset` and `path` say where they are, for the problems found."""
-    together = _decode_together(text[:-1].replace(b"\n", b","), text.count(b"\n"))
+    together = _decode_together(text[:-1].replace(b"\n", b","), count_byte(text, b"\n"))
     # The single character first: it is found, or not, ten times as fast
     if together is not None and (b"_" not in text or not any(key in text for key in _SPECIAL)):
         return Block(*together, text, offset, [])
@@ -190,6 +192,17 @@ def decode_block(text: bytes, offset: int, path: str, problems: Problems) -> Blo
         for number, reason in reasons.items():
             problems.add(path, starts[number], len(lines[number]) + 1, reason)
     return Block(found, list(map(_timestamp, found)), text, offset, skipped)
+
+
+def count_byte(text: bytes, byte: bytes) -> int:
+    """How often one byte occurs; numpy, where it is loaded anyway, counts ten times as fast."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or len(text) < _FEW_BYTES:
+        return text.count(byte)
+    try:
+        return int(numpy.count_nonzero(numpy.frombuffer(text, numpy.uint8) == byte[0]))
+    except AttributeError:  # another thread is importing it
+        return text.count(byte)
 
 
 def decode_line(line: bytes) -> tuple[Row | None, str | None]:

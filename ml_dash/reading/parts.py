@@ -55,6 +55,9 @@ def nothing(count: int) -> Part:
 
 def pack(values: list[Any]) -> Part:
     """Pack values as the table above says."""
+    quick = _pack_plain(values)
+    if quick is not None:
+        return quick
     kinds = set(map(type, values))
     missing = None
     if _NONE in kinds:
@@ -69,6 +72,25 @@ def pack(values: list[Any]) -> Part:
     if kinds == {list}:
         return _pack_lists(values, missing)
     return Part("object", as_objects(values), missing)
+
+
+def _pack_plain(values: list[Any]) -> Part | None:
+    """The same for numbers without any doubt, for half the time; `None` for all else."""
+    if not values or type(values[0]) not in _NUMBERS:
+        return None
+    try:
+        data = np.array(values)
+    except (ValueError, OverflowError):  # lists among the numbers, or a number beyond all floats
+        return None
+    if data.dtype not in (np.float64, np.int64) or data.ndim != 1:
+        return None
+    # Booleans among numbers become 0 and 1, and integers of both signs beyond int64 become floats.
+    doubtful = (data == 0) | (data == 1)
+    if doubtful.any() and any(type(values[at]) is bool for at in np.flatnonzero(doubtful)):
+        return None
+    if data.dtype == np.int64:
+        return Part("int", data, None)
+    return None if (np.abs(data) >= 2.0**63).any() else Part("float", data, None)
 
 
 def _pack_numbers(values: list[Any], kinds: set[type], missing: NDArray[np.bool_] | None) -> Part:
