@@ -195,7 +195,7 @@ def encode(pixels: Array, format: Format, *, quality: int = 95, optimize: bool =
             (without loss; `quality` means nothing to it).
         quality: of a JPEG, 1–100.
         optimize: spend more time on a smaller file of the same picture. A JPEG with Huffman tables
-            of its own is 2–14 % smaller and takes two to five times as long; a PNG is 3–25 %
+            of its own is 2–14 % smaller and takes two to five times as long; a PNG is 5–25 %
             smaller where it is no noise, and takes four to twenty times as long.
 
     Raises:
