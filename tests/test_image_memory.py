@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_dash.files.saving import JOB, Encoding, Saving
 from ml_dash.image import memory as frame_memory
 from ml_dash.image.memory import IDLE, LARGEST, SLAB, SMALLEST, copy_of
 
@@ -114,6 +115,27 @@ def test_no_more_than_so_much_memory_is_kept(monkeypatch):
     frame_memory._spare.clear()
     monkeypatch.setattr(frame_memory, "_OFFER", None)
     assert burst() and frame_memory._spare == []
+
+
+def test_memory_that_no_frame_needs_is_given_back_when_asked():
+    """But for one slab; and frames that are held keep theirs."""
+    held = copy_of(frame(7))
+    assert burst() and len(frame_memory._spare) > 2
+    frame_memory.give_back()
+    gc.collect()
+    frame_memory.give_back()
+    assert frame_memory._spare == []
+    assert len(frame_memory._slabs) <= 2
+    assert (held == 7).all() and (copy_of(frame(8)) == 8).all()
+
+
+def test_spare_memory_goes_when_a_caller_encodes_its_own_frame():
+    """The queue is full then, of bytes that are encoded already, which take its place."""
+    assert burst() and frame_memory._spare
+    saving = Saving("a.jpg", ("a.jpg",), {}, lambda draft: None)
+    job = Encoding(lambda saving: None, saving, lambda: b"encoded", 1 << 20)
+    assert job.shrink() == len(b"encoded") + JOB
+    assert len(frame_memory._spare) <= 1
 
 
 @pytest.mark.parametrize("size", [SMALLEST - 1, LARGEST])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_dash import ids
+from ml_dash import ids, lazy
 from ml_dash.buffer.pool import Shrinkable
 from ml_dash.files.shelves import Draft
 
@@ -72,5 +72,6 @@ class Encoding(Shrinkable):
         except Exception:  # noqa: BLE001 - it may raise anything; the worker meets it and counts it
             return self._size
         del self._encode  # and with it the frame
+        lazy.load("ml_dash.image.memory").give_back()  # encoded bytes take its place
         self._saving.fill = lambda draft: draft.write(data)
         return len(data) + JOB

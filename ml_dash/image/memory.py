@@ -7,8 +7,9 @@ and a frame's place goes to the next one as soon as nobody refers to it.
 
 At most `IDLE` slabs stay when no frame is in flight. The memory of up to `SPARE` more is offered to
 the system, which takes it when it runs short (`MADV_FREE`); until then it counts as the process's,
-and the next burst of frames finds it without a fault. Small arrays come cheaply from the heap, and
-for large ones numpy itself asks for huge pages.
+and the next burst of frames finds it without a fault. While frames come faster than they are
+encoded, their encoded bytes need that memory: it is given back. Small arrays come cheaply from the
+heap, and for large ones numpy itself asks for huge pages.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ SPARE = 32
 _HUGE = 2 << 20
 _ADVICE = getattr(mmap, "MADV_HUGEPAGE", None)
 _OFFER = getattr(mmap, "MADV_FREE", None)
+
+
+def give_back() -> None:
+    """Let the system have what no frame needs at once. Safe to call from any thread."""
+    for slab in _idle()[1:]:
+        _let_go(slab)
+    while _spare:
+        try:
+            _spare.pop()
+        except IndexError:
+            return  # another thread took the last one
 
 
 def copy_of(array: Array) -> Array:
@@ -114,12 +126,20 @@ class _Place:
         slab = self._slab
         slab.free.append(self._address)
         if len(slab.free) == slab.count:
-            idle = [other for other in list(_slabs) if len(other.free) == other.count]
-            if len(idle) > IDLE:
-                try:
-                    _slabs.remove(slab)
-                except ValueError:
-                    pass  # another thread did it
+            if len(_idle()) > IDLE:
+                _let_go(slab)
+
+
+def _idle() -> list[_Slab]:
+    """Slabs without a frame."""
+    return [slab for slab in list(_slabs) if len(slab.free) == slab.count]
+
+
+def _let_go(slab: _Slab) -> None:
+    try:
+        _slabs.remove(slab)
+    except ValueError:
+        pass  # another thread did it
 
 
 def _new_memory() -> mmap.mmap:
