@@ -79,14 +79,25 @@ def unwatch(run: Ending) -> None:
 def describe(error: object) -> str:
     """An exception as it is kept with a run: its type, its text and where it was raised.
 
-    Anything else is its text. What is too long is cut in the middle.
+    Anything else is its text. What is too long is cut in the middle, white space at the end left out.
     """
     text = str(error)
     if isinstance(error, BaseException):
         import traceback
 
         text = "".join(traceback.format_exception(error))
+    text = text.rstrip()  # so that its last line is the one that says what happened
     return text if len(text) <= 20_000 else text[:4_000] + "\n…\n" + text[-16_000:]
+
+
+def status_after(error: BaseException | None) -> str:
+    """What a run is called whose block was left by `error`."""
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return "COMPLETED"
+    # A cancelled task, which asyncio makes of Ctrl-C; a generator that nobody goes on with.
+    cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", KeyboardInterrupt)
+    stopped = isinstance(error, (KeyboardInterrupt, GeneratorExit, cancelled))
+    return "CANCELLED" if stopped else "FAILED"
 
 
 def say(text: str) -> None:

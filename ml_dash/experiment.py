@@ -295,6 +295,11 @@ def ml_dash_experiment(
     Raises:
         TypeError, ValueError: as `Experiment`, when the function is decorated.
     """
+    if callable(prefix):
+        raise TypeError(
+            'write `@ml_dash_experiment("project/name")`, or `@ml_dash_experiment()` for a name'
+            " made of the script's and the time"
+        )
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         Experiment(prefix, **arguments)  # a wrong argument is told where it is written

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, final
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 from ml_dash import clock
 
@@ -25,7 +25,7 @@ class Moment:
 
     Attributes:
         step: its number.
-        given: whether its timestamp was given by the caller.
+        given: whether its timestamp was given by the caller, who may give more rows of that time.
         due: by recorder, whether its rows and its frames are due.
         frame: the name of its frames, without the ending, once there are any.
         writer: who gave out that name; a forked child needs another.
@@ -65,6 +65,47 @@ class Moment:
     def __repr__(self) -> str:
         return f"<moment: step {self.step}>"
 
+
+class OwnClock:
+    """A clock of the caller's, such as simulated time, as one recorder sees it.
+
+    Rows with the same given timestamp and step are one when read. Where such a clock begins again,
+    as it does with each episode and each start of the program, new rows would take the place of
+    those that have the same time already. From then on each moment has rows of its own.
+
+    Args:
+        run: what is recorded, known by its buffer.
+        begun: whether an earlier session may have had the same times.
+    """
+
+    __slots__ = ("_again", "_last", "_run")
+
+    def __init__(self, run: object, *, begun: bool) -> None:
+        self._run = run
+        self._again = begun
+        self._last: tuple[int, float] | None = None
+
+    def moment(self, step: int, timestamp: float | None) -> Moment:
+        """A moment of the run; without a timestamp its time is not of this clock."""
+        made = Moment(self._run, step, timestamp)
+        if timestamp is not None:
+            self._take(step, timestamp)
+            made.given = not self._again
+        return made
+
+    def _take(self, step: int, timestamp: float) -> None:
+        last = self._last
+        if last is None:  # another recorder may have gone before, such as one for each episode
+            last, again = _latest.get(self._run, (None, False))
+            self._again = self._again or again
+        # Both: a late sample has an earlier time only, and rows of different steps stay apart.
+        if last is not None and step < last[0] and timestamp < last[1]:
+            self._again = True
+        self._last = step, timestamp
+        _latest[self._run] = self._last, self._again
+
+
+_latest: WeakKeyDictionary[object, tuple[tuple[int, float] | None, bool]] = WeakKeyDictionary()
 
 BLOCKS: list[Moment] = []
 """Those of all threads. Empty nearly always, and quickly seen to be so in the hot paths."""

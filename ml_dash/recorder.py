@@ -31,7 +31,7 @@ from ml_dash.buffer import Buffer
 from ml_dash.files import Files
 from ml_dash.metrics import Metrics
 from ml_dash.metrics.metric import Metric
-from ml_dash.moment import BLOCKS, Moment, begin, block, current, in_block, joined
+from ml_dash.moment import BLOCKS, Moment, OwnClock, begin, block, current, in_block, joined
 from ml_dash.pace import Pace
 from ml_dash.steps import as_step, as_timestamp
 from ml_dash.track import Track, Tracks, as_fields, the_one
@@ -101,6 +101,7 @@ class Recorder:
         self._strict = strict
         self._cameras: dict[str, Files] = {}  # those whose names were found good
         self._next_step = 0
+        self._clock = OwnClock(buffer, begun=not (buffer.first or buffer.forked))
         self._check_options()
 
     def record(
@@ -232,7 +233,7 @@ class Recorder:
         number = self._next_step if step is None else as_step(step, WHERE)
         at = None if timestamp is None else as_timestamp(timestamp, WHERE)
         self._next_step = number + 1
-        return Moment(self._buffer, number, at)
+        return self._clock.moment(number, at)
 
     @staticmethod
     def _check_timestamp(timestamp: float | None, moment: Moment) -> None:
@@ -328,7 +329,6 @@ class Recorder:
 
     def _check_options(self) -> None:
         image = lazy.images()
-
         self._kind = image.check_format(f"frame.{self._format}", self._options["quality"])
         if "size" in self._options:
             self._options["size"] = image.check_size(self._options["size"])

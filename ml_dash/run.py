@@ -73,6 +73,7 @@ class Run(Generic[T]):
         self._before_end: list[Callable[[], object]] = []
         self._last_beat = 0.0
         self._status = "NOT STARTED"
+        self._finishing: Buffer | None = None
         self._finished: FlushReport | None = None
         self.replicator: Replicator | None = None  # what sends it to a server, if we do
 
@@ -143,11 +144,13 @@ class Run(Generic[T]):
     def leave(self) -> None:
         """See `exits.Ending`."""
         if self._finished is None or self._buffer is not None:  # else all is on the disk
-            tell_interrupted(self.prefix, self.backend)
+            buffer = self._buffer or self._finishing
+            report = None if buffer is None else buffer.report()
+            tell_interrupted(self.prefix, self.backend, report)
 
     def _end(self, buffer: Buffer, status: str, error: str | None) -> None:
         joined = buffer.forked or not self._root
-        self._status, self._finished = status, None
+        self._status, self._finished, self._finishing = status, None, buffer
         # A child that starts the run anew has still not made it.
         self._root = self._root and not buffer.forked
         try:
@@ -159,7 +162,7 @@ class Run(Generic[T]):
             buffer.finish_files(self.settings.close_timeout)
             buffer.show_rows(self.settings.close_timeout)  # what is lost by now is told below
             put_end(buffer, "CLOSED" if joined else status, error)
-            self._finished = buffer.close()
+            self._finished, self._finishing = buffer.close(), None
             tell_end(self.prefix, self.backend, self._finished)
             if not joined:
                 close_books(self.backend)
@@ -209,21 +212,19 @@ class Run(Generic[T]):
             self._depth -= 1
             if self._depth > 0:
                 return  # the outermost block ends the run
-        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-            self.complete()
-        elif isinstance(error, KeyboardInterrupt):
-            self.cancel()
-        else:
-            self.fail(error)
+        status = exits.status_after(error)
+        self.end(status, exits.describe(error) if status == "FAILED" else None)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Callable[..., Any] | None = None) -> Callable[..., Any]:
         """Decorate `function`: each call is a run, given as its argument `experiment`.
 
         A function without such a parameter gets it as its first argument, if it takes one.
 
         Raises:
-            TypeError: it is a generator function.
+            TypeError: it is a generator function, or there is none.
         """
+        if function is None:
+            raise TypeError("write `@experiment.run`, without parentheses")
         return decorated(function, lambda: self)
 
     # -- starting --------------------------------------------------------------------------------

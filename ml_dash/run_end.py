@@ -43,8 +43,9 @@ class Waiting:
         now = time.monotonic()
         if now >= self._next and (left := self._buffer.report().pending_files):
             self._next = now + AGAIN
+            files = "1 file is" if left == 1 else f"{left:,} files are"
             exits.say(
-                f"the run {self._prefix!r} is ending: {left:,} files are still to be written;"
+                f"the run {self._prefix!r} is ending: {files} still to be written;"
                 f" waiting {max(0, self._until - now):.0f} s more at most"
             )
 
@@ -92,11 +93,13 @@ def tell_end(prefix: str, backend: Backend, report: FlushReport) -> None:
         exits.say(f"the run {prefix!r} ended, but not all is on disk: {report}{remedy}")
 
 
-def tell_interrupted(prefix: str, backend: Backend) -> None:
-    """Say that the writing was interrupted, and what finishes it."""
+def tell_interrupted(prefix: str, backend: Backend, report: FlushReport | None) -> None:
+    """Say that the writing was interrupted, what is missing, and what finishes it."""
     safe = isinstance(backend, LocalBackend) and rings(backend.folder)
+    files = report.pending_files if report is not None else 0
+    gone = " 1 file was not saved yet;" if files == 1 else f" {files:,} files were not saved yet;"
     exits.say(
-        f"interrupted while the run {prefix!r} was being written;"
+        f"interrupted while the run {prefix!r} was being written;{gone if files else ''}"
         f"{' rows are safe in its buffer file,' if safe else ''}"
         f" `ml-dash check {_place(prefix, backend)}` finishes it"
     )

@@ -171,6 +171,10 @@ def settle(
         except ValueError as error:
             problem = str(error)
         if setting.name == "root" and not problem:
+            if not value:  # the working folder, which nobody means by it
+                problem = (
+                    "the folder for runs (dash_root) is empty; give one, such as '.dash', or none"
+                )
             value = str(_expanded(value))
         yield Settled(setting, value, source, problem)
 

@@ -358,6 +358,32 @@ def test_reflinking_says_whether_it_was_done(tmp_path):
         assert target.read() == (b"a" * 8192 if shared else b"")
 
 
+def test_of_a_file_that_grows_what_was_there_is_copied(tmp_path, monkeypatch):
+    """Else the copy would go on until the disk is full, as of a log that is written faster."""
+    source = tmp_path / "log"
+    source.write_bytes(b"begun")
+    write_all = blobs.write_all
+
+    def grow(file, data):
+        if source.stat().st_size > 50:
+            pytest.fail("the copy follows its source")
+        with source.open("ab") as log:
+            log.write(b"more!")
+        write_all(file, data)
+
+    monkeypatch.setattr(blobs, "write_all", grow)
+    monkeypatch.setattr(blobs, "reflink", lambda *_: False)
+    size, digest = copy_in(tmp_path / "files", "copy", source)
+    assert (size, digest) == (5, hashlib.sha256(b"begun").hexdigest())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux has /proc")
+def test_a_file_that_says_it_is_empty_is_read(tmp_path):
+    """Those of /proc are as long as what is read of them."""
+    size, _ = copy_in(tmp_path / "files", "copy", Path("/proc/self/status"))
+    assert size > 100
+
+
 def test_a_reflinked_copy_is_hashed_from_what_was_shared(tmp_path, monkeypatch):
     """Where blocks are shared, size and hash are those of the target."""
     data = os.urandom(2 * blobs.CHUNK + 1)

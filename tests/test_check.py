@@ -292,3 +292,11 @@ def test_damage_anywhere_is_found_and_never_raises(tmp_path_factory, data):
     json.dumps(report.to_json())
     if path.suffix == ".png":
         assert not report.ok
+
+
+def test_a_link_in_place_of_a_room_is_not_followed(run, tmp_path):
+    """What lies where it leads is no business of the run."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/diary.txt").write_text("dear diary")
+    (run.folder / "metrics").symlink_to(tmp_path / "elsewhere")
+    assert found(run) == [("warning", "metrics", "a link inside the run; it is not followed")]

@@ -284,18 +284,21 @@ def test_a_second_ctrl_c_ends_the_waiting_and_says_what_finishes_it(tmp_path: Pa
         RECORD
         + """
 from ml_dash.backends import LocalBackend
+from ml_dash.backends.blobs import Draft
 append = LocalBackend.append
 def refuse(self, segment, offset, data):
     if full:
         raise OSError(28, "No space left on device")
     append(self, segment, offset, data)
 LocalBackend.append = refuse
+Draft.write = lambda self, data: refuse(None, None, None, data)
 full = False
 with Experiment("e", dash_root=root, echo=False).run as experiment:
     record(experiment)
     experiment.flush()
     full = True
     record(experiment, 500)
+    experiment.files("f").save_text("x", to="a.txt")
     print("first", flush=True)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     raise KeyboardInterrupt
@@ -304,6 +307,7 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     code, _, err = run(tmp_path, script)
     assert code == -signal.SIGINT
     assert "ml-dash check" in err
+    assert " was being written; 1 file was not saved yet; rows are safe" in err
     from ml_dash.buffer.recovery import drain_dead
 
     assert drain_dead(tmp_path / "dash/e").rows["tracks/a"] == 500

@@ -290,6 +290,8 @@ class CauseError(Exception):
         (SystemExit(0), "COMPLETED"),
         (SystemExit(), "COMPLETED"),
         (KeyboardInterrupt(), "CANCELLED"),
+        (asyncio.CancelledError(), "CANCELLED"),  # what Ctrl-C is in a task
+        (GeneratorExit(), "CANCELLED"),
     ],
     ids=repr,
 )
@@ -339,6 +341,15 @@ def test_the_reason_of_a_failure_is_kept(
     experiment.run.fail(error)
     found = read(experiment).error
     assert (found is None) if kept is None else (found is not None and kept in found)
+
+
+def test_the_last_line_of_a_reason_says_something(make: Callable[..., Experiment]) -> None:
+    """Empty lines behind it, as errors of other processes have them, are left out."""
+    experiment = make("a/b")
+    experiment.run.start()
+    experiment.run.fail(RuntimeError("in a rank\n\n"))
+    error = read(experiment).error
+    assert error is not None and error.splitlines()[-1] == "RuntimeError: in a rank"
 
 
 def test_a_reason_of_any_length_ends_the_run(make: Callable[..., Experiment]) -> None:
@@ -816,8 +827,10 @@ def test_a_wrong_argument_of_the_decorator_is_told_where_it_is_written() -> None
         ml_dash_experiment("..")(nothing)
     with pytest.raises(TypeError, match="colour"):
         ml_dash_experiment("p/e", colour="red")(nothing)
-    with pytest.raises(TypeError, match="prefix must be a string"):
-        ml_dash_experiment(nothing)(nothing)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r'write `@ml_dash_experiment\("project/name"\)`'):
+        ml_dash_experiment(nothing)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"write `@experiment\.run`, without parentheses"):
+        Experiment("p/e").run()
 
 
 # -- dxp -----------------------------------------------------------------------------------------

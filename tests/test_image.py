@@ -219,12 +219,30 @@ def test_long_doubles_beyond_float64_count_as_infinite():
 # -- shapes and types -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("opacity", [0.0, 0.5, 1.0, np.nan])
+def test_the_opacity_of_bright_colours_is_not_stretched_with_them(opacity):
+    """Opaque stays opaque, though the colours have another range."""
+    picture = np.dstack((RNG.uniform(-1, 3, (5, 6, 3)), np.full((5, 6), opacity)))
+    result, count = converted(picture)
+    assert np.array_equal(result[:, :, :3], converted(picture[:, :, :3])[0])
+    assert set(result[:, :, 3].ravel()) == {0 if np.isnan(opacity) else round(opacity * 255)}
+    assert count == 30 * np.isnan(opacity)
+
+
+def test_opacity_from_0_to_255_is_scaled_as_its_colours_are():
+    """Floats of the usual bytes: all four channels have one range."""
+    picture = RNG.integers(0, 256, (5, 6, 4)).astype(np.float32)
+    picture[0, 0] = 0, 255, 0, 255
+    assert np.array_equal(converted(picture)[0], picture.astype(np.uint8))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-def test_channels_first_is_refused_naming_moveaxis_and_layout(channels):
-    """The message has the shape, the type and both remedies."""
-    message = refused(np.zeros((channels, 20, 30), np.float32))
+@pytest.mark.parametrize("side", [8, 30])
+def test_channels_first_is_refused_naming_moveaxis_and_layout(channels, side):
+    """The message has the shape, the type and both remedies, also of a small picture."""
+    message = refused(np.zeros((channels, side, side), np.float32))
     for part in (
-        f"({channels}, 20, 30)",
+        f"({channels}, {side}, {side})",
         "float32",
         "numpy.moveaxis(image, 0, -1)",
         "layout='CHW'",

@@ -131,6 +131,42 @@ def test_a_given_timestamp_is_that_of_rows_and_frames(experiment: Experiment) ->
     assert view(experiment).frames(CAMERA).timestamps.tolist() == [2.5]
 
 
+@pytest.mark.parametrize("each", [False, True], ids=["one recorder", "one for each episode"])
+def test_episodes_on_a_clock_that_begins_again_are_kept_apart(tmp_path: Path, each: bool) -> None:
+    """Time and steps begin at 0 in each episode and session; no row replaces another."""
+    for session in range(2):
+        with Experiment("p/e", dash_root=tmp_path, **QUIET).run as experiment:
+            recorder = experiment.recorder(format="png", frames_every=2)
+            for episode in range(3):
+                if each:
+                    recorder = experiment.recorder(format="png", frames_every=2)
+                for step in range(4):
+                    shade = 40 * session + 10 * episode + step
+                    record(recorder, step, shade=shade, timestamp=step / 10)
+                    with recorder.step(step, step / 10):
+                        experiment.track("inside").append({"x": shade})
+    run = open_run("p/e", root=tmp_path)
+    rows = run.aligned(TOPIC, "inside", frames=CAMERA)
+    assert len(rows) == len(run.tracks[TOPIC]) == 24
+    assert rows[f"{TOPIC}.x"].tolist() == rows["inside.x"].tolist()
+    framed = [int(row) for row in np.flatnonzero(rows.has_frame())]
+    assert [int(rows.frame(row)[0, 0, 0]) for row in framed] == [
+        int(rows["inside.x"][row]) for row in framed
+    ]
+    assert len(framed) == 12
+
+
+def test_a_late_sample_does_not_begin_a_clock_again(experiment: Experiment) -> None:
+    """What goes back in time only, or is of a step that was there, still unites."""
+    recorder = experiment.recorder()
+    for step, at in ((0, 0.0), (1, 0.1), (2, 0.05), (3, 0.3)):
+        recorder.record(step, at, tracks={TOPIC: {"x": step}})
+        recorder.record(step, at, tracks={TOPIC: {"y": step}})
+    assert [(e["x"], e["y"]) for e in experiment.track(TOPIC).list_entries()] == [
+        (0, 0), (2, 2), (1, 1), (3, 3)
+    ]  # fmt: skip
+
+
 def test_a_step_among_the_fields_must_be_that_of_the_call(experiment: Experiment) -> None:
     """As `Track.append` takes it; another one would belong to another step."""
     recorder = experiment.recorder()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from ml_dash import Experiment, open_run
+from ml_dash.buffer import recovery
 from ml_dash.buffer.recovery import drain_dead
 from ml_dash.buffer.ring import Ring
 from ml_dash.environment import process_identity
+from ml_dash.reading import check_run
 
 LINE = b'{"timestamp":1.0,"x":1}\n'
 
@@ -29,6 +34,14 @@ def leave_ring(folder: Path, stream: str, writer: str = "aaaaaaaaaaaa") -> None:
     assert ring.put(b"tracks/good", 0, 0, LINE)
     assert ring.put(stream.encode(), 0, 0, LINE)
     ring.close(remove=False)
+
+
+def leave_cut_row(folder: Path) -> None:
+    """A row of which the segment has the beginning, and the ring all."""
+    leave_ring(folder, "tracks/a")
+    segment = folder / "tracks/a/aaaaaaaaaaaa.jsonl"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(LINE[:15])
 
 
 def files(folder: Path) -> set[str]:
@@ -73,3 +86,50 @@ def test_a_ring_is_not_drained_through_a_link(tmp_path: Path, folder: Path) -> N
     assert "symbolic link" in report.problems[0]
     (folder / "tracks").unlink()
     assert drain_dead(folder).rows == {"tracks/good": 1, "tracks/a": 1}
+
+
+def test_whoever_may_read_the_segments_may_read_the_ring(tmp_path: Path) -> None:
+    """Else another user finds a killed run without its last rows."""
+    with Experiment("a/b", dash_root=tmp_path, echo=False, environment=False).run as experiment:
+        experiment.flush()
+        (ring,) = (experiment.folder / ".buffer").glob("*.ring")
+        (segment,) = (experiment.folder / "run").glob("*.jsonl")
+        assert stat.S_IMODE(ring.stat().st_mode) == stat.S_IMODE(segment.stat().st_mode)
+
+
+def test_a_ring_that_cannot_be_read_is_told(folder: Path) -> None:
+    """Nobody knows which rows are in it, so the run is not called whole."""
+    leave_ring(folder, "tracks/a")
+    os.truncate(folder / ".buffer/aaaaaaaaaaaa.ring", 100)
+    (problem,) = open_run(folder).problems
+    assert problem.path == ".buffer/aaaaaaaaaaaa.ring"
+    assert "rows that a process left cannot be read: not a ring of this version" in str(problem)
+    report = check_run(folder)
+    assert not report.ok
+    assert [(f.severity, f.path) for f in report.findings] == [("error", problem.path)]
+
+
+def test_a_row_that_was_cut_and_drained_is_no_problem(folder: Path) -> None:
+    """A killed process is often in the middle of a row: it was written again, whole."""
+    leave_cut_row(folder)
+    run = open_run(folder)
+    assert len(run.tracks["a"]) == 1
+    assert run.problems == []
+
+
+def test_a_ring_that_is_only_not_written_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk its rows are taken from it, also the one whose beginning is in a segment."""
+    leave_cut_row(folder)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(recovery, "_write_whole", full)
+    run = open_run(folder)
+    assert [len(run.tracks[topic]) for topic in ("a", "good")] == [1, 1]
+    assert run.problems == []
+    report = check_run(folder)
+    assert report.ok
+    assert sorted(f.severity for f in report.findings) == ["note", "warning"]

@@ -179,6 +179,13 @@ def test_an_experiment_takes_its_settings_from_the_environment(
         Experiment("a/b")
 
 
+def test_an_empty_root_is_refused() -> None:
+    """It would be the working folder; an empty variable only counts as not set."""
+    with pytest.raises(ValueError, match=r"\(dash_root\) is empty"):
+        Experiment("p/e", dash_root="")
+    assert load(environ={"ML_DASH_ROOT": ""}).root == ".dash"
+
+
 def test_encoders_leave_a_core_to_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """One for each core but one, at least one, at most eight."""
     for cores, expected in ((1, 1), (2, 1), (4, 3), (64, 8)):

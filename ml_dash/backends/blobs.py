@@ -142,16 +142,18 @@ class Draft:
         """Take over the content of an open file, from its beginning, in bounded memory.
 
         Shares the blocks where the file system can; then only reading them for the hash is left.
+        Of a file that grows, what was there at the beginning: it may grow faster than it is copied.
         """
         self._make()
         shared = reflink(source, self._file)
-        buffer = bytearray(CHUNK)
-        view = memoryview(buffer)
-        with open(self._file if shared else source, "rb", buffering=0, closefd=False) as file:
+        origin = self._file if shared else source
+        limit = os.fstat(origin).st_size
+        view = memoryview(bytearray(CHUNK))
+        with open(origin, "rb", buffering=0, closefd=False) as file:
             file.seek(0)
-            while True:
+            while not limit or self.size < limit:
                 try:
-                    count = file.readinto(view)
+                    count = file.readinto(view[: limit - self.size] if limit else view)
                 except OSError as error:
                     raise SourceError(f"cannot be read: {error}") from error
                 if not count:
@@ -161,6 +163,8 @@ class Draft:
                     self.size += count
                 else:
                     self.write(view[:count])
+                # Still 0 for a file of /proc, whose content is made while it is read.
+                limit = limit or os.fstat(origin).st_size
 
     def share(self, place: str) -> bool:
         """Take over the file at `place`, by a second link to it where the file system can.

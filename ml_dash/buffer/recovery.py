@@ -29,12 +29,14 @@ class RecoveryReport:
         rings: how many rings were finished.
         alive: how many belong to processes that still run.
         problems: what could not be finished, and why.
+        unread: those of them whose rows nobody has seen, by the name of the ring.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     rings: int = 0
     alive: int = 0
     problems: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
 
 
 def drain_dead(folder: Path) -> RecoveryReport:
@@ -44,12 +46,15 @@ def drain_dead(folder: Path) -> RecoveryReport:
     """
     report = RecoveryReport()
     for path in rings(folder):
+        seen = False
         try:
             with _DeadRing(path) as ring:
                 if ring.alive:
                     report.alive += 1
                     continue
-                for stream, lines in ring.pending(folder).items():
+                pending = ring.pending(folder)
+                seen = True
+                for stream, lines in pending.items():
                     target = folder / stream / f"{ring.writer}-r.jsonl"
                     _write_whole(target, b"".join(lines))
                     report.rows[stream] = report.rows.get(stream, 0) + len(lines)
@@ -59,6 +64,8 @@ def drain_dead(folder: Path) -> RecoveryReport:
             continue  # another reader finished it meanwhile
         except (OSError, ValueError) as error:
             report.problems.append(f"{path.name}: {error}")
+            if not seen:
+                report.unread[path.name] = getattr(error, "strerror", None) or str(error)
     return report
 
 

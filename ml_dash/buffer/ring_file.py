@@ -25,7 +25,7 @@ def make_file(path: Path | None, size: int) -> int:
         return _make_anonymous(size)
     temporary = path.with_suffix(".tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    file = os.open(temporary, flags, 0o600)
+    file = os.open(temporary, flags, 0o666)  # for whoever may read the segments
     try:
         os.posix_fallocate(file, 0, size)
         import fcntl

@@ -306,7 +306,7 @@ def _channels_last(picture: Array, layout: str | None, where: str) -> Array:
         return picture.transpose(1, 2, 0)
     if shape[2] in _CHANNELS:
         return picture
-    if shape[0] in _CHANNELS and shape[2] > 4 * shape[0]:
+    if shape[0] in _CHANNELS and shape[2] > max(_CHANNELS):
         raise _refusal(
             where,
             picture,

@@ -5,7 +5,7 @@
 | uint8 | as they are |
 | bool | 0 and 255 |
 | float within [0, 1] | times 255, rounded |
-| float outside | `(v - min) / (max - min) * 255` |
+| float outside | `(v - min) / (max - min) * 255`; opacity within [0, 1] is no part of that |
 | other integers within 0–255 | as they are |
 | other integers | like floats outside; but 16-bit gray stays as it is in a PNG |
 | NaN, infinity | 0, counted; the finite values decide the scale of the rest |
@@ -96,6 +96,11 @@ def _from_floats(data: Array) -> tuple[Array, int]:
     """Floats as uint8, and how many were not finite."""
     import numpy as np
 
+    if data.ndim == 3 and data.shape[2] == 4 and _are_shares(data[:, :, 3]):
+        # Colours of any range, such as of a renderer with bright lights, are opaque all the same.
+        colours, lost = _from_floats(data[:, :, :3])
+        opacity, more = _from_floats(data[:, :, 3])
+        return np.dstack((colours, opacity)), lost + more
     with np.errstate(all="ignore"):
         # float16 has too few digits for 255 steps, and long double no use for more.
         values = data.astype(np.float32 if data.itemsize <= 4 else np.float64, copy=False)
@@ -111,6 +116,14 @@ def _from_floats(data: Array) -> tuple[Array, int]:
         scaled = _from_finite(filled, float(filled.min()), float(filled.max()))
         scaled *= finite
         return scaled, count
+
+
+def _are_shares(values: Array) -> bool:
+    """Whether all lie within [0, 1], but for NaN."""
+    import numpy as np
+
+    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    return bool(low >= -TOLERANCE and high <= 1 + TOLERANCE)
 
 
 def _from_finite(values: Array, low: float, high: float) -> Array:

@@ -75,9 +75,14 @@ def check_run(
 
 def _take_recovery(run: RunView, report: CheckReport) -> None:
     recovery = run.source.recovery
-    if recovery is not None:
-        report.drained = dict(recovery.rows)
-        for problem in recovery.problems:
+    if recovery is None:
+        return
+    report.drained = dict(recovery.rows)
+    running = {session.id for session in run.sessions if session.status == RUNNING}
+    for unread in run.source.unread(running):
+        report.add("error", unread.path, unread.reason)
+    for problem in recovery.problems:
+        if problem.partition(":")[0] not in recovery.unread:
             message = f"rows of a dead process could not be written into segments: {problem}"
             report.add("warning", ".buffer", message)
 
@@ -121,7 +126,7 @@ def _is_rewritten(run: RunView, segment: Segment, problem: Problem) -> bool:
     a line ends it and writes the row again, and so does whoever drains a ring.
     """
     cut = segment.read(run.source.backend, problem.offset, problem.size).rstrip(b"\n")
-    if problem.offset + problem.size >= segment.size and _continues(run, segment, cut):
+    if problem.offset + problem.size >= segment.size and run.source.is_continued(problem):
         return True
     if b"," not in cut or b"\0" in cut:  # not even its timestamp, or not a beginning of it
         return False
@@ -129,18 +134,6 @@ def _is_rewritten(run: RunView, segment: Segment, problem: Problem) -> bool:
         _holds(run, other, cut, problem.offset + problem.size if other == segment else 0)
         for other in run.source.segments(segment.stream)
         if other.writer == segment.writer and other.part >= segment.part
-    )
-
-
-def _continues(run: RunView, segment: Segment, cut: bytes) -> bool:
-    """Whether what was drained from the writer's ring begins with the line that its segment ends in
-    the middle of: draining begins there. However short the cut is, its place is proof enough.
-    """
-    backend = run.source.backend
-    return any(
-        other.path == segment.path.removesuffix(".jsonl") + "-r.jsonl"
-        and other.read(backend, 0, len(cut) + 1).startswith(cut)
-        for other in run.source.segments(segment.stream)
     )
 
 

@@ -133,6 +133,9 @@ def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
     waiting = sorted(rooms)
     while waiting:
         inside = waiting.pop()
+        if (folder / inside).is_symlink():
+            yield inside, True
+            continue
         try:
             entries: list[os.DirEntry[Any]] = list(os.scandir(folder / inside))
         except OSError:

@@ -59,6 +59,8 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
+        if not self.size:  # a file of which nothing could be read
+            return f"{self.path}: {self.reason}"
         skipped = "" if self.reason == NOT_JSON else " skipped"
         return f"{self.path}: byte {self.offset:,}: {self.reason} ({self.size:,} bytes{skipped})"
 

@@ -131,12 +131,16 @@ class RunView:
     def problems(self) -> list[Problem]:
         """What was unreadable in all that has been read so far; `ml-dash check` reads everything.
 
-        A line without an end counts only if its writer is gone.
+        A line without an end counts only if its writer is gone, and nobody wrote it again.
         """
         running = {session.id for session in self.life.sessions if session.status == RUNNING}
         unfinished = list(self.source.problems.unfinished.values())
-        gone = (p for p in unfinished if Segment(p.path, 0).writer not in running)
-        return [*self.source.problems, *gone]
+        gone = (
+            line
+            for line in unfinished
+            if Segment(line.path, 0).writer not in running and not self.source.is_continued(line)
+        )
+        return [*self.source.problems, *gone, *self.source.unread(running)]
 
     # -- what it holds ---------------------------------------------------------------------------
 
@@ -195,22 +199,30 @@ class RunView:
             KeyError: no such track or camera.
             ValueError: an argument has no such value.
         """
-        from ml_dash.reading.align import align
-
-        cameras = [frames] if isinstance(frames, str) else list(frames or ())
-        found = align(
-            {topic: self.tracks[topic].fixed() for topic in topics},
-            {camera: self.frames(camera) for camera in cameras},
-            self.files,
+        found = self._joined(
+            *topics,
+            frames=frames,
             on=on,
             tolerance=tolerance,
             repeats=repeats,
             rows_without_frame=rows_without_frame,
             frames_without_row=frames_without_row,
         )
-        found.parts = replace(found.parts, run=self)
         if not found.report.is_whole:
             logging.getLogger("ml_dash").warning("aligned %s: %s", self.prefix, found.report)
+        return found
+
+    def _joined(
+        self, *topics: str, frames: str | Sequence[str] | None = None, **options: Any
+    ) -> Aligned:
+        """As `aligned`, and nothing is logged."""
+        from ml_dash.reading.align import align
+
+        cameras = [frames] if isinstance(frames, str) else list(frames or ())
+        tables = {topic: self.tracks[topic].fixed() for topic in topics}
+        pictures = {camera: self.frames(camera) for camera in cameras}
+        found = align(tables, pictures, self.files, **options)
+        found.parts = replace(found.parts, run=self)
         return found
 
     def export(
@@ -260,7 +272,8 @@ class RunView:
 
         joining: dict[str, Any] = {"on": on, "tolerance": tolerance, "repeats": repeats}
         options |= {"topics": topics, "frames": frames, "hz": hz, "size": size, **joining}
-        return export_run(self, format, to, overwrite=overwrite, progress=progress, **options)
+        options |= {"overwrite": overwrite, "progress": progress, "join": self._joined}
+        return export_run(self, format, to, **options)
 
     def to_json(self) -> dict[str, Any]:
         """What it is, as plain JSON types."""

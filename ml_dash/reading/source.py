@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_dash.backends import Backend
-from ml_dash.reading.lines import Problems, Segment, read_blocks
+from ml_dash.reading.lines import Problem, Problems, Segment, read_blocks
 
 if TYPE_CHECKING:
     from ml_dash.buffer.recovery import RecoveryReport
@@ -16,6 +16,8 @@ ROOMS = ("run", "params", "logs", "metrics", "tracks", "files/index")
 """The folders that streams are in."""
 
 SUFFIX = ".jsonl"
+
+UNREAD = "rows that a process left cannot be read"
 
 
 class Source:
@@ -87,6 +89,29 @@ class Source:
         if any((folder / ".buffer").glob("*.ring")):
             self.recovery = drain_dead(folder)
             self._pending = pending_rows(folder) if self.recovery.problems else {}
+
+    def unread(self, running: set[str]) -> list[Problem]:
+        """Rings that could not be looked into, such as another user's; not those of the running."""
+        found = self.recovery.unread.items() if self.recovery is not None else ()
+        return [
+            Problem(f".buffer/{name}", 0, 0, f"{UNREAD}: {why}")
+            for name, why in found
+            if Path(name).stem not in running
+        ]
+
+    def is_continued(self, unfinished: Problem) -> bool:
+        """Whether what was drained from the writer's ring begins with the line that its segment
+        ends in the middle of: draining begins there. However short, its place is proof enough.
+        """
+        segment = Segment(unfinished.path, unfinished.offset + unfinished.size)
+        cut = segment.read(self.backend, unfinished.offset, unfinished.size).rstrip(b"\n")
+        drained = segment.path.removesuffix(SUFFIX) + f"-r{SUFFIX}"
+        return any(
+            (other.path == drained and other.read(self.backend, 0, len(cut)) == cut)
+            # Where nothing can be written, what was drained is in memory, of all writers together.
+            or (other.data is not None and b"\n" + cut in b"\n" + other.data)
+            for other in self.segments(segment.stream)
+        )
 
     def live_writers(self) -> set[str]:
         """Writers with a ring whose process lives, as of the listing."""
