@@ -406,6 +406,18 @@ def test_on_timestamp_the_latest_before_each_row_counts(run):
     assert aligned.report.rows_without_frame == 3
 
 
+@pytest.mark.parametrize("start", [0.0, 1795240000.0])
+def test_a_value_that_is_just_as_old_as_the_tolerance_is_there(run, start):
+    """However the times are rounded; one that is a tenth older is not."""
+    for number in range(200):
+        position(run, number, round(start + number / 50, 6))
+        control(run, number, round(start + number / 50 - 0.008, 6), u=number)
+    view = open_run(run.folder)
+    for tolerance, without in ((0.008, 0), (0.0072, 200), (0, 200)):
+        rows = view.aligned("pos", "ctl", on="timestamp", tolerance=tolerance)
+        assert rows.report.without["ctl"] == without
+
+
 def test_arguments_that_make_no_sense_are_refused(run):
     """Each message names the argument."""
     position(run, 0, 1.0)

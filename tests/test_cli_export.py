@@ -12,11 +12,12 @@ from cli_process import CommandLine, process
 from export_runs import record
 from PIL import Image
 
+from ml_dash import Experiment
 from ml_dash.cli.export import FORMATS
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.screen import Screen
 from ml_dash.export import FORMATS as REAL
-from ml_dash.export.plot import thinned
+from ml_dash.export.plot import broken, thinned
 from ml_dash.export.sheet import chosen
 
 
@@ -166,6 +167,25 @@ def test_a_curve_of_many_rows_keeps_its_spikes_and_gaps() -> None:
     along, thin = thinned(np.arange(1_000_000.0), values)
     assert len(thin) == len(along) <= 4000
     assert np.nanmax(thin) == 7 and np.nanmin(thin) == -7 and np.isnan(thin).any()
+
+
+def test_a_curve_has_a_gap_where_steps_begin_anew() -> None:
+    """No line runs back over the picture from the end of an episode to the next one's begin."""
+    along, values = broken(np.array([0.0, 1, 2, 0, 1, 1]), np.arange(6.0))
+    np.testing.assert_array_equal(along, [0, 1, 2, np.nan, 0, 1, 1])
+    np.testing.assert_array_equal(values, [0, 1, 2, np.nan, 3, 4, 5])
+
+
+def test_what_does_not_fit_is_said_once(tmp_path) -> None:
+    """As a note, and not by the log, too."""
+    root = tmp_path / "runs"
+    with Experiment("odd", dash_root=root, echo=False, environment=False).run as run:
+        run.track("a").append({"step": 0})
+        run.track("b").append({"x": 0})
+        run.files("cam").save_image(np.zeros((2, 2), np.uint8), to="cam_0.png")
+    words = ("--format", "npy", "--root", root, "-o", tmp_path / "odd")
+    done = process("export", "odd", *words)
+    assert done.code == 0 and done.err.count("1 of b without a step") == 1
 
 
 def test_frames_draws_a_contact_sheet(cli, tmp_path) -> None:

@@ -333,6 +333,21 @@ def test_names_of_samples_that_cannot_be_are_refused(two):
         rows.samples(["action"], drop_missing=["q"])
 
 
+def test_columns_of_a_sample_may_be_named_without_their_track(two):
+    """Where nothing was renamed; all that lies below a name, and none that several tracks have."""
+    with Experiment("both", dash_root=two, echo=False).run as run:
+        for topic in ("a", "b"):
+            row = {"step": 0, "u": 1, f"v{topic}": {"x": 1, "y": 2}}
+            run.track(topic).append(row)
+    rows = open_run("both", two).aligned("a", "b")
+    windows = rows.windows(1, 2, actions=["va", "b.u"])
+    ahead = [key for key, field in windows.fields.items() if field.shape[:1] == (2,)]
+    assert sorted(ahead) == ["a.va.x", "a.va.y", "action_is_pad", "b.u"]
+    assert len(rows.samples(drop_missing=["vb.x"])) == 1
+    with pytest.raises(KeyError, match=r"actions: 'u' is any of 'a\.u', 'b\.u'; say which"):
+        rows.windows(1, 2, actions=["u"])
+
+
 def test_only_the_columns_asked_for_are_kept(two, monkeypatch):
     """Others are not even gathered from the rows."""
     from ml_dash.reading import columns as module

@@ -91,3 +91,24 @@ def test_a_fixed_rate_joined_by_time_keeps_the_fast_tracks(uneven, tmp_path) -> 
     assert [row["b/fast"]["v"] for row in found] == pytest.approx(np.arange(31) / 10)
     assert [row["a/slow"]["n"] for row in found] == [*np.repeat([0, 1, 2], 10), 3]
     assert not made.notes
+
+
+def test_a_fixed_rate_has_the_tracks_without_steps(tmp_path, caplog) -> None:
+    """By their times; without a rate they are left out, and a note says what takes them."""
+    with Experiment("a", dash_root=tmp_path / "runs", echo=False, environment=False).run as run:
+        for step in range(11):
+            at = START + step / 10
+            run.track("arm").append({"step": step, "x": step}, timestamp=at)
+            run.files("eye").save_image(picture(step), to=f"e_{step}.png", timestamp=at)
+        for number in range(21):
+            run.track("gps").append({"lat": number}, timestamp=START + number / 20)
+    arm = open_run("a", root=tmp_path / "runs")
+    made = arm.export("npy", tmp_path / "hz", hz=10)
+    assert [row["gps"]["lat"] for row in lines(made.path)] == [*range(0, 21, 2)]
+    assert not made.notes and not caplog.text
+    for format in ("parquet", "mcap"):
+        assert arm.export(format, tmp_path / format, hz=10).samples == 22
+    made = arm.export("npy", tmp_path / "npy")
+    assert all("gps" not in row for row in lines(made.path))
+    assert made.notes[-1].startswith("gps left out, for want of steps: hz= or on='timestamp' takes")
+    assert caplog.text.count("21 of gps without a step") == 1

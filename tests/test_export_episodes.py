@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from export_runs import record
+from export_runs import picture, record
 
 from ml_dash import Experiment, open_run
 
 h5py = pytest.importorskip("h5py")
 
+SOURCE = Path(__file__).parents[1]
 BOUNDS = [-4.8, "-inf", -0.4, "-inf"]
 SPACES = {
     "observation_space": {
@@ -214,6 +219,46 @@ def test_any_track_becomes_episodes_once_its_columns_are_named(tmp_path) -> None
         assert file["episode_1/actions"][:].tolist() == [6, 7, 8, 9, 10]
         space = json.loads(file.attrs["observation_space"])
         assert list(space["subspaces"]) == ["x", "pose", "front"]
+
+
+def test_a_slow_camera_is_observed_at_a_fixed_rate(tmp_path) -> None:
+    """From its first frame of an episode on; without a rate the message says what helps."""
+    run = record(tmp_path / "runs", count=5, episodes=2, every=3)  # frames at 0, 3, 6 and 9
+    chosen = {"topics": "robot/state", "observation": "x", "action": "count"}
+    with pytest.raises(
+        ValueError, match=r"at step 1 has no frame of .cameras/front.; .* hz= holds"
+    ):
+        run.export("hdf5", tmp_path / "a.hdf5", frames="cameras/front", **chosen)
+    made = run.export("hdf5", tmp_path / "a.hdf5", frames="cameras/front", hz=10, **chosen)
+    with h5py.File(made.path) as file:
+        found = [file[name]["observations/x"][:].tolist() for name in file]
+        assert found == [[0, 0.25, 0.5, 0.75, 1], [1.5, 1.75, 2, 2.25]]
+        seen = file["episode_1/observations/front"]
+        assert all((seen[row] == picture(n)).all() for row, n in enumerate((6, 6, 6, 9)))
+    assert made.notes[-1] == "left out as before the first frame of their episode: 1 rows"
+    assert made.frames == 9
+
+
+@pytest.mark.parametrize("format", ["hdf5", "minari"])
+def test_a_file_that_cannot_grow_is_an_error_and_no_crash(format: str, tmp_path) -> None:
+    """As on a full disk: the library would crash at the end of the process."""
+    resource = pytest.importorskip("resource")
+    run = record(tmp_path / "runs", count=30)
+    code = (
+        "import resource, sys\n"
+        "from ml_dash import open_run\n"
+        "run = open_run(sys.argv[1])\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, {resource.RLIM_INFINITY}))\n"
+        "chosen = {'topics': 'robot/state', 'observation': 'x', 'action': 'count'}\n"
+        "try:\n"
+        "    run.export(sys.argv[2], sys.argv[3], frames='cameras/front', **chosen)\n"
+        "except OSError as error:\n"
+        "    print(error.errno)\n"
+    )
+    command = [sys.executable, "-c", code, str(run.folder), format, str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{errno.EFBIG}\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
 @pytest.mark.parametrize(

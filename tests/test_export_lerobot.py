@@ -132,7 +132,7 @@ def test_statistics_are_those_of_the_samples(dataset) -> None:
     assert stats[STATE]["min"] == values.min(0).tolist()
     assert stats[STATE]["max"] == values.max(0).tolist()
     assert stats[STATE]["q90"] == pytest.approx(np.quantile(values, 0.9, axis=0).tolist())
-    assert stats[STATE]["count"] == [36]
+    assert stats[STATE]["count"] == stats[VIDEO]["count"] == [36]  # pictures, not pixels
     assert np.shape(stats[VIDEO]["mean"]) == (3, 1, 1)
     assert 0 < stats[VIDEO]["mean"][0][0][0] < 1
 

@@ -141,6 +141,32 @@ def test_an_export_that_is_interrupted_leaves_nothing(format, run, tmp_path) -> 
     assert {name: (out / name).stat().st_mtime_ns for name in tree(out)} == before
 
 
+class Dropping:
+    """Ctrl-C comes while it is deleted, where Python prints the exception and goes on."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("at", [3, 12])
+def test_ctrl_c_that_python_drops_ends_an_export(at: int, run, tmp_path) -> None:
+    """As it does while h5py forgets one of its objects, also at the very last sample."""
+
+    def progress(done: int, total: int) -> None:
+        if done == at:
+            Dropping()
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run.export("npy", tmp_path / "x", progress=progress, frames="cameras/front")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_replaced_unless_it_is_said(run, tmp_path) -> None:
     """Then the older export is gone as a whole."""
     run.export("png", tmp_path / "x", frames="cameras/front")

@@ -107,6 +107,22 @@ def test_without_pyav_the_message_is_the_pip_line(run, tmp_path, monkeypatch) ->
     assert not list(tmp_path.iterdir())
 
 
+def test_episodes_of_simulated_time_are_played_one_after_the_other(tmp_path) -> None:
+    """Time and step begin again with each; frames that were saved out of order are in theirs."""
+    with Experiment("a", dash_root=tmp_path, echo=False, environment=False).run as run:
+        recorder = run.recorder(format="png")
+        for number in range(8):
+            step = number % 4
+            recorder.record(step, step / 10, frames={"sim": np.full((16, 16), 30 * number)})
+        for number in (0, 1, 10, 2, 3):
+            shade = np.full((16, 16), 20 * number)
+            run.files("late").save_image(shade, to=f"f_{number}.png", timestamp=float(number))
+    open_run("a", root=tmp_path).export("video", tmp_path / "v", crf=5)
+    for camera, shades in (("sim", range(0, 240, 30)), ("late", (0, 20, 40, 60, 200))):
+        _, frames = decoded(tmp_path / "v" / f"{camera}.mp4")
+        assert [frame.mean() for _, frame in frames] == pytest.approx(list(shades), abs=3)
+
+
 @pytest.fixture
 def files(tmp_path):
     """The files of a run that is recorded; and where it is."""

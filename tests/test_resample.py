@@ -299,3 +299,47 @@ def test_runs_that_were_joined_by_time_resample_alike_before_and_after():
     after = concat_runs(made).resample(2)
     assert after["b.y"].tolist() == before["b.y"].tolist() == [0, 0, 1, 1, 2] * 2
     assert after.run_index.tolist() == before.run_index.tolist()
+
+
+# -- streams without steps in a join by step -------------------------------------------------------
+
+
+def with_gps(root, name, start=50.0, clock=0.0):
+    """A run with steps, and beside them a sensor that has none; opened."""
+    with Experiment(name, dash_root=root, echo=False, environment=False).run as run:
+        for step in range(11):
+            run.track("arm").append({"step": step, "x": step}, timestamp=start + step / 10)
+        for number in range(30):
+            at = start + clock + 0.015 + number / 20
+            run.track("gps").append({"lat": number, "fix": "3d"}, timestamp=at)
+            pixels = np.full((4, 4), number, np.uint8)
+            run.files("eye").save_image(pixels, to=f"at {number} s.png", timestamp=at)
+    return open_run(name, root)
+
+
+def test_streams_without_steps_are_taken_by_their_times(tmp_path):
+    """They are in no row of the join, and at each tick as a recorder would have seen them."""
+    rows = with_gps(tmp_path, "a").aligned("arm", "gps", frames="eye")
+    assert rows.missing("lat").all() and rows.report.without_step == {"gps": 30, "eye": 30}
+    grid = rows.resample(20)
+    assert grid["lat"].tolist() == [None, *range(20)]
+    assert grid.frame_index().tolist() == [-1, *range(20)]
+    assert grid["fix"][1] == "3d" and grid["x"].tolist() == [n // 2 for n in range(21)]
+    assert grid.report.without == {"arm": 0, "gps": 1, "eye": 1}
+    assert not grid.report.without_step and not any(grid.report.unused.values())
+    np.testing.assert_allclose(rows.resample(10, "linear")["lat"][1:], np.arange(1, 11) * 2 - 0.3)
+    assert rows[5:].resample(10)["lat"].tolist() == [9, 11, 13, 15, 17, 19]
+
+
+def test_a_stream_of_another_clock_is_left_alone(tmp_path):
+    """Held from its first value to its last it would say nothing; it is counted as before."""
+    grid = with_gps(tmp_path, "a", clock=1e9).aligned("arm", "gps").resample(20)
+    assert grid.missing("lat").all()
+    assert grid.report.without_step == {"gps": 30} and grid.report.unused["gps"] == 30
+
+
+def test_streams_without_steps_of_several_runs(tmp_path):
+    """One of the runs is enough to have such a stream."""
+    runs = [with_gps(tmp_path, name, start) for name, start in (("a", 50.0), ("b", 90.0))]
+    grid = concat_runs(runs).aligned("arm", "gps").resample(20)
+    assert grid["lat"].tolist() == [None, *range(20)] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(options: Namespace, screen: Screen) -> int:
     view = open_target(options, screen)
     given = {name: getattr(options, name) for name in (*_OPTIONS, "on") if getattr(options, name)}
-    with wrong_arguments(), Bar(screen, printable(options.format)) as bar:
+    with wrong_arguments(), _notes_alone(), Bar(screen, printable(options.format)) as bar:
         report = view.export(
             options.format,
             options.output,
@@ -77,6 +78,18 @@ def tell(screen: Screen, report: Any, *, as_json: bool) -> None:
     screen.line(f"{printable(str(report.path))}  {shown}")
     for note in report.notes:
         screen.say(note)
+
+
+@contextmanager
+def _notes_alone() -> Iterator[None]:
+    """Without the log line of what does not fit together: it is among the notes, too."""
+    logger = logging.getLogger("ml_dash.export")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ml_dash.export.interrupt import heeded
 from ml_dash.export.job import ExportReport, Job, Progress, check_hz, check_options, choose
 from ml_dash.export.pictures import check_size
 from ml_dash.export.target import new_file, new_folder
@@ -141,9 +142,14 @@ def export_run(
     overwrite: bool = False,
     progress: Progress | None = None,
     is_aligned: bool = False,
+    join: Callable[..., Any] | None = None,
     **options: Any,
 ) -> ExportReport:
-    """Write a run as a dataset. See `RunView.export`, and `Dataset.export` for aligned rows."""
+    """Write a run as a dataset. See `RunView.export`, and `Dataset.export` for aligned rows.
+
+    `join` takes the place of `run.aligned` where that logs what does not fit: an export logs what
+    does not fit in the end.
+    """
     chosen = find_format(format)
     check_options(format, chosen.options, options)
     tracks = list(run.tracks)
@@ -159,6 +165,7 @@ def export_run(
         options,
         progress,
         is_aligned=is_aligned,
+        join=join,
     )
     if topics is not None and not chosen.tracks:
         raise ValueError(f"the format {format!r} is made of frames alone: leave topics= out")
@@ -166,12 +173,15 @@ def export_run(
     target = Path(f"{job.name}_{format}{chosen.suffix}" if to is None else to)
     _check_outside(target, run)
     write: Callable[[Job, Path], None] = module.write
-    if chosen.suffix:
-        with new_file(target, overwrite=overwrite) as file:
-            write(job, file)
-    else:
-        with new_folder(target, overwrite=overwrite, kinds=module.KINDS) as folder:
-            write(job, folder)
+    with heeded() as job.check_interrupt:
+        if chosen.suffix:
+            with new_file(target, overwrite=overwrite) as file:
+                write(job, file)
+                job.check_interrupt()
+        else:
+            with new_folder(target, overwrite=overwrite, kinds=module.KINDS) as folder:
+                write(job, folder)
+                job.check_interrupt()
     return _report(job, format, target.expanduser().resolve())
 
 

@@ -11,33 +11,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ml_dash.export.extras import need
+from ml_dash.export.hdf5_episode import EpisodeWriter
+from ml_dash.export.hdf5_file import new_hdf5
 from ml_dash.export.job import Job
 from ml_dash.export.json_text import dumps, write_json
 from ml_dash.export.roles import BOOKKEEPING, Roles, Source, flat_rows, numbered, roles_of
 from ml_dash.export.samples import Sample
-from ml_dash.export.spaces import Found, Leaf, Space, described, space_of_columns
+from ml_dash.export.spaces import Found, Space, described, space_of_columns
 
 KINDS = (".hdf5", ".json")
 MINARI_VERSION = "0.5.3"
 """Whose layout it is: what Minari 0.5.3 and newer read."""
 
-_BATCH = 128
-_CELLS = 1 << 18
-
 
 def write(job: Job, path: Path) -> None:
     """Write one file, with the spaces as JSON among its attributes."""
     h5py = need("h5py", "export to hdf5", extra="hdf5")
-    with h5py.File(path, "w", track_order=True) as file:
-        episodes = Episodes(job, file)
+    with new_hdf5(h5py, path) as (file, sink):
+        episodes = Episodes(job, file, sink.check)
         episodes.write()
         for key, value in {**episodes.facts, **_about(job)}.items():
             file.attrs[key] = value if isinstance(value, (int, str)) else dumps(value).decode()
@@ -48,8 +46,8 @@ def write_minari(job: Job, folder: Path) -> None:
     h5py = need("h5py", "export to minari", extra="hdf5")
     data = folder / "data"
     data.mkdir()
-    with h5py.File(data / "main_data.hdf5", "w", track_order=True) as file:
-        episodes = Episodes(job, file)
+    with new_hdf5(h5py, data / "main_data.hdf5") as (file, sink):
+        episodes = Episodes(job, file, sink.check)
         episodes.write()
     size = (data / "main_data.hdf5").stat().st_size / 1e6
     identity = {"dataset_id": _dataset_id(job), "minari_version": MINARI_VERSION}
@@ -62,12 +60,17 @@ def write_minari(job: Job, folder: Path) -> None:
 class Episodes:
     """The episodes of a track, written into a group.
 
+    Args:
+        job: what to export.
+        file: the group.
+        check: raises when the file could not be written.
+
     Attributes:
         facts: `total_episodes`, `total_steps`, and the spaces as Minari writes them.
     """
 
-    def __init__(self, job: Job, file: Any) -> None:
-        self.job, self._file = job, file
+    def __init__(self, job: Job, file: Any, check: Callable[[], None]) -> None:
+        self.job, self._file, self._check = job, file, check
         self._topic, self._roles = _topic(job)
         self._observed, self._done = _spaces(job, self._topic, self._roles)
         if not self._done.leaves:
@@ -81,7 +84,7 @@ class Episodes:
         }
         job.topics = [self._topic]
         job.cameras = list(self._shots)
-        self._without_end = 0
+        self._without_end = self._before_first = 0
         self.facts: dict[str, Any] = {
             "total_episodes": 0,
             "total_steps": 0,
@@ -93,9 +96,8 @@ class Episodes:
     def write(self) -> None:
         """Go through all rows once."""
         job = self.job
-        samples = job.samples.where(job.samples.of(self._topic) >= 0)
-        episode = self._roles.flags.get("episode")
-        for _, group in numbered(job.told(samples, len(samples)), episode):
+        samples = job.samples.where(job.samples.of(self._topic) >= 0).by_episode()
+        for _, group in numbered(job.told(samples, len(samples))):
             steps = self._episode(group)
             self.facts["total_steps"] += steps
             self.facts["total_episodes"] += steps > 0
@@ -105,19 +107,29 @@ class Episodes:
             job.notes.append(
                 f"{self._without_end:,} episodes were recorded without their last observation"
             )
+        if self._before_first:
+            job.notes.append(
+                f"left out as before the first frame of their episode: {self._before_first:,} rows"
+            )
         job.counts["samples"] = self.facts["total_steps"]
-        job.counts["frames"] = len(samples) * len(self._shots)
+        job.counts["frames"] = (len(samples) - self._before_first) * len(self._shots)
 
     def _episode(self, group: Iterator[Sample]) -> int:
         """Write one episode; how many steps it has. One without any leaves nothing."""
         name = f"episode_{self.facts['total_episodes']}"
-        writer = _Writer(self._file.create_group(name), self._observed, self._done, self._others)
-        seed = None
+        writer = EpisodeWriter(
+            self._file.create_group(name), self._observed, self._done, self._others
+        )
+        seed, filmed = None, False
         for sample in group:
-            rows = flat_rows(sample)
-            row = rows[self._topic]
+            row = flat_rows(sample)[self._topic]
             seed = row.get("seed", seed)
+            filmed = filmed or all(sample.frames[camera] >= 0 for camera in self._shots)
+            if not filmed:
+                self._before_first += 1
+                continue
             writer.add(row, self._frames(sample), self._flags(row))
+            self._check()
         steps, whole = writer.end()
         if not steps:
             del self._file[name]
@@ -149,140 +161,14 @@ class Episodes:
         for camera, shots in self._shots.items():
             number = sample.frames[camera]
             if number < 0:
+                held = "" if self.job.hz else " hz= holds the latest frame, or"
                 raise ValueError(
                     f"the row at step {sample.step} has no frame of {camera!r}; an observation"
-                    " needs one in each row: leave the camera out, or choose others with"
+                    f" needs one in each row:{held} leave the camera out, or choose others with"
                     " observation="
                 )
             found[camera] = shots[number]
         return found
-
-
-class _Writer:
-    """One episode on its way into its group."""
-
-    def __init__(self, group: Any, observed: Space, done: Space, others: list[Source]) -> None:
-        self._group = group
-        self._observed = [_Array(group, "observations", leaf) for leaf in observed.leaves]
-        self._done = [_Array(group, "actions", leaf) for leaf in done.leaves]
-        infos = [
-            Leaf(_info(s.column.name), "float64", s.column.shape or (), source=s) for s in others
-        ]
-        self._infos = [_Array(group, "infos", leaf) for leaf in infos]
-        self._rewards = _Array(group, "rewards", Leaf("", "float64", ()))
-        self._ends = [
-            _Array(group, name, Leaf("", "bool", ())) for name in ("terminations", "truncations")
-        ]
-        self._last: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
-        self._flags: tuple[float, bool, bool] = (0.0, False, False)
-
-    def add(
-        self,
-        row: dict[str, Any],
-        frames: dict[str, NDArray[Any]],
-        flags: tuple[float, bool, bool],
-    ) -> None:
-        """Add a row. What the row before it said of its action is now known to lead somewhere."""
-        if self._last is not None:
-            self._put_action()
-        for array in (*self._observed, *self._infos):
-            array.add(row, frames)
-        self._last = row, frames
-        self._flags = flags
-
-    def end(self) -> tuple[int, bool]:
-        """End the episode: how many steps it has, and whether its last observation is there."""
-        assert self._last is not None
-        row, frames = self._last
-        acted = self._acted(row)
-        if acted and self._flags[1]:
-            self._put_action()
-            for array in (*self._observed, *self._infos):
-                array.add(row, frames)
-        for array in (*self._observed, *self._infos, *self._done, self._rewards, *self._ends):
-            array.flush()
-        steps = self._rewards.count
-        if steps:
-            ended = any(bool(array.data[-1]) for array in self._ends)
-            self._ends[1].data[-1] = bool(self._ends[1].data[-1]) or not ended
-        return steps, not acted
-
-    def _put_action(self) -> None:
-        assert self._last is not None
-        row, frames = self._last
-        for array in self._done:
-            array.add(row, frames)
-        for array, value in zip((self._rewards, *self._ends), self._flags, strict=True):
-            array.put(value)
-
-    def _acted(self, row: Mapping[str, Any]) -> bool:
-        sources = (array.leaf.source for array in self._done)
-        return any(s is not None and row.get(s.column.name) is not None for s in sources)
-
-
-class _Array:
-    """A dataset that grows."""
-
-    def __init__(self, group: Any, name: str, leaf: Leaf) -> None:
-        self.leaf = leaf
-        self.count = 0
-        self._most = max(1, min(_BATCH, _CELLS // max(1, int(np.prod(leaf.shape)))))
-        self.data = group.create_dataset(
-            f"{name}/{leaf.path}".rstrip("/"),
-            shape=(0, *leaf.shape),
-            maxshape=(None, *leaf.shape),
-            dtype=leaf.dtype,
-            chunks=(self._most, *(max(1, side) for side in leaf.shape)),
-        )
-        self._waiting: list[Any] = []
-
-    def add(self, row: Mapping[str, Any], frames: Mapping[str, NDArray[Any]]) -> None:
-        """Add the value that a row, or a frame of it, has."""
-        leaf = self.leaf
-        if leaf.source is not None:
-            value = row.get(leaf.source.column.name)
-            self.put(_missing(leaf) if value is None else value)
-        elif leaf.camera is not None:
-            self.put(as_shape(frames[leaf.camera], leaf.shape))
-
-    def put(self, value: Any) -> None:
-        """Add a value."""
-        self._waiting.append(value)
-        if len(self._waiting) >= self._most:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what waits."""
-        if self._waiting:
-            values = np.array(self._waiting, self.leaf.dtype).reshape(-1, *self.leaf.shape)
-            self.data.resize(self.count + len(values), 0)
-            self.data[self.count :] = values
-            self.count += len(values)
-            self._waiting.clear()
-
-
-def as_shape(pixels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """A frame (H, W, 3) as an observation of this shape: gray, or channels first.
-
-    Raises:
-        ValueError: it has other sides.
-    """
-    gray = len(shape) == 2 or 1 in (shape[0], shape[-1])
-    picture = pixels[:, :, :1] if gray else pixels
-    if len(shape) == 3 and picture.shape != shape:
-        picture = np.moveaxis(picture, -1, 0)
-    if picture.size != int(np.prod(shape)):
-        raise ValueError(f"a frame of {pixels.shape} is no observation of shape {shape}")
-    return picture.reshape(shape)
-
-
-def _info(column: str) -> str:
-    """Where a column is among an episode's infos: those of the environment by their own names."""
-    return column.removeprefix("info.").replace(".", "/")
-
-
-def _missing(leaf: Leaf) -> NDArray[Any]:
-    return np.full(leaf.shape, np.nan if np.dtype(leaf.dtype).kind == "f" else 0, leaf.dtype)
 
 
 def _topic(job: Job) -> tuple[str, Roles]:

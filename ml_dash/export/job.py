@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,6 +91,8 @@ class Job:
         notes: what the user should know of the outcome.
         counts: how many `samples` and `frames` were written.
         is_aligned: whether the run is aligned rows, at the rate `hz` if they have one.
+        join: in place of `run.aligned`, logs nothing.
+        check_interrupt: raises the Ctrl-C that Python dropped, if there was one.
     """
 
     run: Recording
@@ -103,6 +106,8 @@ class Job:
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"samples": 0, "frames": 0})
     is_aligned: bool = False
+    join: Callable[..., Any] | None = None
+    check_interrupt: Callable[[], None] = lambda: None
     _images: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -147,14 +152,12 @@ class Job:
         Raises:
             ValueError: nothing belongs together.
         """
-        together = self.run.aligned(*self.topics, frames=self.cameras, **self.joining)
+        join = self.join or self.run.aligned
+        together = join(*self.topics, frames=self.cameras, **self.joining)
         resampled = together
         if self.hz is not None and not self.is_aligned and len(together):
             resampled = together.resample(self.hz)
-            if self.joining.get("on") == "timestamp":  # each stream by its own times
-                together = resampled
-        if ";" in str(together.report):  # not everything fits together
-            self.notes.append(str(together.report))
+        self._tell(resampled.report)
         if not len(together):
             raise ValueError(
                 f"no rows of {self.run.prefix!r} belong together: {together.report}; join them by"
@@ -166,6 +169,20 @@ class Job:
             {camera: self.images(camera) for camera in self.cameras},
             hz=self.hz,
         )
+
+    def _tell(self, report: Any) -> None:
+        """Note what does not fit together, and log it where joining did not."""
+        if ";" in str(report):
+            self.notes.append(str(report))
+        if self.join is not None and not report.is_whole:
+            logger = logging.getLogger(__name__)
+            logger.warning("exported %s: %s", self.run.prefix, report)
+        untimed = [name for name in report.without_step if report.without[name] == report.rows]
+        if untimed and self.hz is None:
+            self.notes.append(
+                f"{', '.join(untimed)} left out, for want of steps: hz= or on='timestamp' takes"
+                " what has none by its time"
+            )
 
     def series(self, topic: str) -> Iterator[Entry]:
         """The rows of one track on its own: as they were recorded, or at the fixed rate."""
@@ -207,6 +224,7 @@ class Job:
         """Pass items on, telling after each one how far it is."""
         for item in items:
             yield item
+            self.check_interrupt()
             done += 1
             if self.progress is not None:
                 self.progress(done, total)

@@ -64,7 +64,7 @@ class _Dataset:
         if not job.topics:
             raise ValueError(f"{job.run.prefix!r} has no tracks, and a dataset is made of them")
         self.roles = roles_of(job.columns, options.get("observation"), options.get("action"))
-        self.samples = complete(job, self.roles)
+        self.samples = complete(job, self.roles).by_episode()
         self.fps = _fps(job, self.samples)
         self.features = features_of(self.roles, job)
         self.task = str(options.get("task") or job.about.get("description") or job.run.prefix)
@@ -94,7 +94,7 @@ class _Dataset:
         files: list[DataFiles | EpisodeFiles | VideoFiles] = [self.data, self.episodes]
         files += self.videos.values()
         try:
-            for number, group in numbered(told, self.roles.flags.get("episode")):
+            for number, group in numbered(told):
                 self._episode(number, group)
                 count = number + 1
         except BaseException:  # Ctrl-C, too, closes the files before it goes on
@@ -178,10 +178,9 @@ class _Dataset:
         found = running.result()
         if name not in self.videos:
             return {what: value.tolist() for what, value in found.items()}
-        return {
-            what: (value / 255).reshape(3, 1, 1).tolist() if what != "count" else value.tolist()
-            for what, value in found.items()
-        }
+        del found["count"]  # of pixels; LeRobot weighs by pictures
+        shades = {what: (value / 255).reshape(3, 1, 1).tolist() for what, value in found.items()}
+        return {**shades, "count": [running.updates]}
 
     def _schema(self, arrow: Any) -> Any:
         fields = [arrow.field(feature.name, feature.arrow(arrow)) for feature in self.features]
@@ -251,8 +250,8 @@ def _fps(job: Job, samples: Samples) -> Fraction:
     if given is None and job.hz is None:
         rate = Fraction(max(1, round(rate)))
         job.notes.append(
-            f"shown at {rate} frames a second, the usual rate; recorded.timestamp has the times as"
-            " they were"
+            f"shown at {rate} frames a second, the usual rate; fps= says otherwise, and"
+            " recorded.timestamp has the times as they were"
         )
     return rate
 

@@ -132,12 +132,20 @@ def _draw_curves(
     shown = list(curves.items())[:_MOST_CURVES]
     for number, (name, values) in enumerate(shown):
         style = _STYLES[number // _COLOURS % len(_STYLES)]
-        axes.plot(*thinned(along, values), style, label=name, linewidth=1)
+        axes.plot(*broken(*thinned(along, values)), style, label=name, linewidth=1)
     axes.set_xlabel(label)
     axes.grid(alpha=0.3)
     if shown:
         more = len(curves) - len(shown)
         axes.legend(fontsize="small", title=f"and {more} more" if more else None)
+
+
+def broken(
+    along: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same with a gap where steps begin anew, so that no line runs back over the picture."""
+    back = np.flatnonzero(np.diff(along) < 0) + 1
+    return np.insert(along, back, np.nan), np.insert(values, back, np.nan)
 
 
 def _draw_path(figure: Any, parts: list[NDArray[np.float64]], names: Sequence[str]) -> None:

@@ -47,6 +47,11 @@ class Images(Protocol):
         """The time of each frame in seconds, ascending."""
         ...
 
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Numbers in the order in which the frames were saved."""
+        ...
+
     def read_bytes(self, index: int) -> bytes:
         """The file of one frame as it was saved."""
         ...
@@ -83,6 +88,11 @@ class Together(Protocol):
     @property
     def timestamps(self) -> NDArray[np.float64]:
         """The time of each row in seconds."""
+        ...
+
+    @property
+    def episode_index(self) -> NDArray[np.int64]:
+        """The number of each row's episode."""
         ...
 
     def frame_index(self, camera: str | None = None) -> NDArray[np.int64]:

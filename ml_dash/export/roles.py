@@ -153,28 +153,7 @@ def names_of(sources: Sequence[Source]) -> list[str]:
     return found
 
 
-def numbered(
-    samples: Iterable[Sample], episode: Source | None
-) -> Iterator[tuple[int, Iterator[Sample]]]:
-    """The samples, episode by episode, each as it is read.
-
-    An episode ends where the column `episode` changes; without one, where the step goes back.
-    """
-    number = -1
-    last: Any = None
-
-    def key(sample: Sample) -> int:
-        nonlocal number, last
-        if episode is not None:
-            row = sample.rows[episode.topic] or {}
-            value = dict(flatten(row)).get(episode.column.name, last)
-            begins = number < 0 or value != last
-            last = value
-        else:
-            step = sample.step
-            begins = number < 0 or (step is not None and last is not None and step < last)
-            last = step if step is not None else last
-        number += begins
-        return number
-
-    yield from groupby(samples, key)
+def numbered(samples: Iterable[Sample]) -> Iterator[tuple[int, Iterator[Sample]]]:
+    """The samples, episode by episode, each as it is read; one ends where another one begins."""
+    for number, (_, group) in enumerate(groupby(samples, lambda sample: sample.episode)):
+        yield number, group

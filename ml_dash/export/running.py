@@ -23,7 +23,7 @@ class Running:
     """
 
     def __init__(self, size: int) -> None:
-        self.rows = 0
+        self.rows = self.updates = 0
         self._count = np.zeros(size)
         self._mean = np.zeros(size)
         self._squares = np.zeros(size)
@@ -53,6 +53,7 @@ class Running:
         self._high = np.maximum(self._high, np.where(good, values, -np.inf).max(0, initial=-np.inf))
         self._keep(values)
         self.rows += len(values)
+        self.updates += 1
 
     def result(self) -> dict[str, Floats]:
         """`min max mean std q01 …` of shape (size,), and `count`, how many rows, of shape (1,)."""

@@ -26,6 +26,7 @@ class Sample(NamedTuple):
 
     Attributes:
         number: counted from 0.
+        episode: a number that is the same for all moments of an episode.
         step: `None` where it is not known.
         timestamp: in seconds.
         rows: the fields of each track, nested as they were recorded; `None` where it has none.
@@ -33,6 +34,7 @@ class Sample(NamedTuple):
     """
 
     number: int
+    episode: int
     step: int | None
     timestamp: float
     rows: Mapping[str, dict[str, Any] | None]
@@ -77,9 +79,11 @@ class Samples:
         numbers = {camera: self.frame_numbers(camera) for camera in self.cameras}
         steps, times = np.ma.asarray(self.steps), self.timestamps
         masked = np.ma.getmaskarray(steps)
+        episodes = self._together.episode_index[rows]
         for number in range(len(rows)):
             yield Sample(
                 number,
+                int(episodes[number]),
                 None if masked[number] else int(steps.data[number]),
                 float(times[number]),
                 {topic: cursor.row(number) for topic, cursor in cursors.items()},
@@ -110,6 +114,12 @@ class Samples:
         return Samples(
             self._together, self._tracks, self.cameras, hz=self.hz, rows=self._rows[kept]
         )
+
+    def by_episode(self) -> Samples:
+        """The same, episode after episode, also where a clock laid them among one another."""
+        episodes = self._together.episode_index[self._rows]
+        rows = self._rows[np.argsort(episodes, kind="stable")]
+        return Samples(self._together, self._tracks, self.cameras, hz=self.hz, rows=rows)
 
     def only(self, topics: Sequence[str] = (), cameras: Sequence[str] = ()) -> Samples:
         """The same samples with these tracks and cameras alone."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ml_dash.export.extras import need
 from ml_dash.export.job import ExportReport, Job, Progress, check_hz, choose
@@ -150,12 +151,28 @@ def write_camera(
     stills, shots = job.stills(camera), job.shots(camera)
     rate = fps or fps_of(job, camera)
     with Mp4(path, rate, crf=crf) as movie:
-        for number in job.told(stills.numbers.tolist(), total, job.counts["frames"]):
+        numbers = _as_played(job, camera).tolist() if job.is_recorded else stills.numbers.tolist()
+        for number in job.told(numbers, total, job.counts["frames"]):
             movie.write(shots[number])
     job.counts["frames"] += movie.frames
     assert movie.shape is not None
     if movie.shape[0] % 2 or movie.shape[1] % 2:
         job.notes.append(f"{camera}: {movie.shape[0]}x{movie.shape[1]} was made even")
+
+
+def _as_played(job: Job, camera: str) -> NDArray[np.int64]:
+    """The frames in order of time; where time and step begin again together, as they were saved.
+
+    Simulated time does so with each episode, and lays the frames of all among one another.
+    """
+    images = job.images(camera)
+    saved = np.argsort(images.ids, kind="stable")
+    steps, times = np.ma.asarray(images.steps), images.timestamps[saved]
+    if np.ma.getmaskarray(steps).any() or len(np.unique(steps.data)) == len(steps):
+        return np.arange(len(images), dtype=np.int64)
+    again = np.diff(times) < 0
+    together = bool(again.any()) and bool((np.diff(steps.data[saved])[again] < 0).all())
+    return saved if together else np.arange(len(images), dtype=np.int64)
 
 
 def movie(

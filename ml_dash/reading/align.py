@@ -10,8 +10,9 @@ import numpy as np
 
 from ml_dash.errors import AlignmentError
 from ml_dash.reading.aligned import Aligned, of_one_run
-from ml_dash.reading.as_of import align_on_timestamp
-from ml_dash.reading.entries import Booleans, Integers
+from ml_dash.reading.aligned_parts import Streams
+from ml_dash.reading.as_of import align_on_timestamp, whole_streams
+from ml_dash.reading.entries import Booleans, Floats, Integers
 from ml_dash.reading.join import (
     ABSENT,
     Side,
@@ -268,7 +269,30 @@ class _OnStep:
             frames_alone=alone,
         )
         steps = Part("int", units.steps, None)
-        return of_one_run(self.tables, self.cameras, rows, steps, units.timestamps, report)
+        found = of_one_run(self.tables, self.cameras, rows, steps, units.timestamps, report)
+        found.parts = replace(found.parts, streams=self._without_steps(units.timestamps))
+        return found
+
+    def _without_steps(self, times: Floats) -> Streams | None:
+        """Streams none of whose rows has a step: a grid takes them by their times.
+
+        Those that have no moment in common with the rows are left alone: they have another clock.
+        """
+
+        def meets(own: Floats) -> bool:
+            return bool(len(own) and len(times) and own[0] <= times[-1] and own[-1] >= times[0])
+
+        tables = {
+            name: table
+            for (name, table), kept in zip(self.tables.items(), self.kept, strict=True)
+            if not len(kept) and meets(table.entries.timestamps)
+        }
+        cameras = {
+            name: frames
+            for (name, frames), link in zip(self.cameras.items(), self.links, strict=True)
+            if not len(link.side) and meets(frames.timestamps)
+        }
+        return whole_streams(tables, cameras) if tables or cameras else None
 
 
 def _with_frames_only(aligned: Aligned) -> Aligned:

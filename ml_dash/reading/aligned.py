@@ -61,8 +61,7 @@ class Aligned(Dataset):
     @property
     def timestamps_ms(self) -> Floats:
         """Milliseconds since the first row of the run: shape (rows,), float64."""
-        parts = self.parts
-        found: Floats = (parts.timestamps - parts.starts[parts.runs]) * 1000.0
+        found: Floats = (self.timestamps - self.parts.starts[self.run_index]) * 1000.0
         return found
 
     @property
@@ -74,9 +73,10 @@ class Aligned(Dataset):
     def episode_index(self) -> Integers:
         """The number of each row's episode, from 0 in order of appearance: shape (rows,), int64.
 
-        Rows of one run that share a value of the column `episode` are an episode. Without such a
-        column one begins where a run begins, and where its step goes back. Rows that were taken
-        from others keep the numbers they had there.
+        Rows of one run that share a value of the column `episode` are an episode, unless the
+        program was started again or the step went back between them. Without such a column one
+        begins where a run begins, and where its step goes back. Rows that were taken from others
+        keep the numbers they had there.
         """
         if self._episodes is None and self._from is not None:
             whole, rows = self._from
@@ -141,10 +141,8 @@ class Aligned(Dataset):
             KeyError: there is no such column.
         """
         topic, column = self.place(name)
-        if column is None:
-            return ~topic.present
-        part = topic.part(column)
-        return np.zeros(len(part), np.bool_) if part.missing is None else part.missing.copy()
+        gone = ~topic.present if column is None else topic.part(column).missing
+        return np.zeros(len(self), np.bool_) if gone is None else gone.copy()
 
     def load(self, names: Iterable[str]) -> None:
         """Read columns, by the names that `place` takes, in one go for each track: it is faster."""
@@ -193,7 +191,10 @@ class Aligned(Dataset):
         numbers = np.arange(len(self), dtype=np.int64)[rows]
         topics = {name: topic.take(numbers) for name, topic in self.parts.topics.items()}
         frames = {camera: self.frames_of(camera, numbers) for camera in self.cameras}
-        return self.brought_to(numbers, self.timestamps[numbers], topics, frames)
+        found = self.brought_to(numbers, self.timestamps[numbers], topics, frames)
+        streams = self.parts.streams if self.report.on == "step" else None  # in none of the rows
+        found.parts = replace(found.parts, streams=streams)
+        return found
 
     def resample(
         self,
@@ -222,8 +223,8 @@ class Aligned(Dataset):
         Returns:
             Rows whose timestamps are the ticks. A track or camera that has nothing yet is missing;
             one that has a row less often than others is held from the row that has it, or where
-            rows were joined by time, from its own time. A row's step is that of the row it was
-            taken from.
+            rows were joined by time, from its own time, as is what has no steps at all. A row's
+            step is that of the row it was taken from.
 
         Raises:
             ValueError: an argument has no such value.
@@ -316,7 +317,7 @@ class Aligned(Dataset):
         )
         absent = [~topic.present for topic in topics.values()]
         absent += [number < 0 for number in frames.values()]
-        counts = [int(np.count_nonzero(gone)) for gone in absent]
+        counts = (int(np.count_nonzero(gone)) for gone in absent)
         without = dict(zip(self.report.without, counts, strict=True))
         found = Aligned(parts, replace(self.report, rows=len(rows), without=without))
         found._from = (self, rows)  # part of an episode is still that episode

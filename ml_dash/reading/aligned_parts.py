@@ -30,7 +30,9 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """What was brought to the first stream's rows by time, as it was before: a grid takes it anew.
+    """What belongs to the rows by time alone, as it was recorded: a grid takes it by its times.
+
+    Of rows joined by time that is all but the first stream, of rows joined by step what has none.
 
     Attributes:
         tracks: each with all its entries, and their times.
@@ -70,8 +72,8 @@ class AlignedParts:
         starts: of each run the time that its milliseconds count from.
         run: where they are from; `None` when there are several.
         hz: their rate, when they are the ticks of a grid.
-        streams: of rows that were joined by time, as they were joined.
-        pieces: of rows of several runs that were joined by time, those of each.
+        streams: what belongs to the rows by time alone.
+        pieces: of rows of several runs of which any has such streams, those of each.
     """
 
     topics: Mapping[str, AlignedTopic]

@@ -49,25 +49,37 @@ def align_on_timestamp(
         rows, base, steps = rows[order], base[order], select(steps, order)
     report = make_report("timestamp", "timestamp", tables, cameras, rows, frames_alone=alone)
     found = of_one_run(tables, cameras, rows, steps, base, report)
-    found.parts = replace(found.parts, streams=_streams(tables, cameras, tolerance))
+    others = list(cameras.items())[0 if tables else 1 :]
+    streams = whole_streams(dict(list(tables.items())[1:]), dict(others), tolerance)
+    found.parts = replace(found.parts, streams=streams)
     return found
 
 
-def _streams(
-    tables: Mapping[str, Table], cameras: Mapping[str, Frames], tolerance: float | None
+def whole_streams(
+    tables: Mapping[str, Table], cameras: Mapping[str, Frames], tolerance: float | None = None
 ) -> Streams:
-    """All but the first, whole."""
+    """Streams as they were recorded, to be taken by their own times."""
     tracks = {
         name: (AlignedTopic(name, table, np.arange(len(table), dtype=np.int64)), table.timestamps)
-        for name, table in list(tables.items())[1:]
+        for name, table in tables.items()
     }
-    others = list(cameras.items())[0 if tables else 1 :]
-    return Streams(tracks, {name: frames.timestamps for name, frames in others}, tolerance)
+    return Streams(tracks, {name: found.timestamps for name, found in cameras.items()}, tolerance)
+
+
+def _slack(base: Floats, tolerance: float) -> float:
+    """How much the rounding of clocks may add to a difference of times, in seconds.
+
+    Timestamps are rounded to microseconds, and floats of today's epoch have steps of a quarter of
+    one. A tolerance of 0 is for what has the very same timestamp.
+    """
+    if not tolerance:
+        return 0.0
+    return min(2e-6, 0.1 * tolerance) + 2 * float(np.spacing(np.abs(base).max(initial=0.0)))
 
 
 def _as_of(base: Floats, other: Floats, tolerance: float | None) -> Integers:
     """For each time of `base` the last of `other` at or before it, `ABSENT` if there is none."""
     found = np.searchsorted(other, base, side="right") - 1
     if tolerance is not None and len(other):
-        found[base - other[np.maximum(found, 0)] > tolerance] = ABSENT
+        found[base - other[np.maximum(found, 0)] > tolerance + _slack(base, tolerance)] = ABSENT
     return found

@@ -177,8 +177,9 @@ class Dataset:
             obs_horizon: how many rows of observations, row t included.
             action_horizon: how many rows of actions, row t included.
             columns: which, as in `to_torch`.
-            actions: which of them are actions; by default those called `action` or `actions`, and
-                those nested in such a one. Frames and all other columns are observations.
+            actions: which of them are actions, with or without their track; by default those
+                called `action` or `actions`, and those nested in such a one. Frames and all other
+                columns are observations.
             pad: with False there are only the rows whose windows lie in their episode as a whole.
             missing_frames, drop_missing, size: as in `to_torch`.
 

@@ -99,6 +99,11 @@ class Frames:
         """The time that each frame belongs to, in seconds, ascending: shape (frames,), float64."""
         return self._timestamps
 
+    @property
+    def ids(self) -> Integers:
+        """Snowflakes, in the order of the calls that saved the frames: shape (frames,), int64."""
+        return self.facts.ids
+
     def read_bytes(self, index: int) -> bytes:
         """The file of one frame as it was saved.
 

@@ -80,7 +80,7 @@ def join_aligned(runs: Sequence[Aligned]) -> Aligned:
         np.concatenate([run.timestamps for run in runs]),
         _joined(run.run_index + start for run, start in zip(runs, before, strict=False)),
         np.concatenate([run.parts.starts for run in runs]),
-        pieces=Pieces(runs, join_aligned) if all(run.parts.streams for run in runs) else None,
+        pieces=Pieces(runs, join_aligned) if any(run.parts.streams for run in runs) else None,
     )
     found = Aligned(parts, _report([run.report for run in runs]))
     found.number_episodes_as([run.episode_index for run in runs])

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
+from ml_dash import ids
 from ml_dash.backends import LocalBackend
 from ml_dash.names import ROOMS, check_prefix, prefix_folder, prefix_of
 from ml_dash.reading.run_view import RunView
 from ml_dash.reading.source import SUFFIX
 from ml_dash.settings import load
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
+
+_ID = re.compile(r"\d{15,20}")
+"""An id of a run, as `ml-dash show` and the addresses of pages have it."""
+
+_OWN = ("127.0.0.1", "localhost", "::1")
 
 _EITHER = "runs are below a root or on a server: give root=, or server= or url="
 
@@ -26,8 +38,8 @@ def open_run(
     """Open a run to read it, also while it is written and after a crash.
 
     Args:
-        run: the path of its folder, its prefix, or its address on a server, such as
-            `https://dash.example/namespace/project/name`.
+        run: the path of its folder, its prefix, its id, its address on a server, such as
+            `https://dash.example/namespace/project/name`, or that of the page that shows it.
         root: the folder that prefixes are looked up in: by default `ML_DASH_ROOT`, else `.dash`.
         server: look on the server: that of `ML_DASH_URL`, else the one that `ml-dash login` keeps.
         url: look on this server.
@@ -40,11 +52,14 @@ def open_run(
             `root`, too.
     """
     text = os.fspath(run)
+    where = Path(load({"root": None if root is None else os.fspath(root)}).root)
+    page = _of_page(text)
+    if page is not None and page[0] in _OWN and (view := _with_id(page[2], where)) is not None:
+        return view  # `ml-dash ui` shows what is on this machine
     if server or url is not None or text.startswith(("https://", "http://")):
         if root is not None:
             raise ValueError(_EITHER)
-        return _open_remote(text, url)
-    where = Path(load({"root": None if root is None else os.fspath(root)}).root)
+        return _open_remote(text, url) if page is None else _open_remote(page[2], page[1])
     below = _below(where, text)
     # A given root is meant; without one, a path that leads to a run is.
     candidates = [below, Path(text)] if root is not None else [Path(text), below]
@@ -52,7 +67,37 @@ def open_run(
         if folder is not None and is_run(folder):
             prefix = _prefix(folder, where)
             return RunView(LocalBackend(folder.absolute()), prefix)
+    if _ID.fullmatch(text) and (view := _with_id(text, where)) is not None:
+        return view
     raise FileNotFoundError(_not_found(text, where, [c for c in candidates if c is not None]))
+
+
+def _of_page(text: str) -> tuple[str, str, str] | None:
+    """Host, server and run of the address of a page that shows one run."""
+    parts = urlsplit(text)
+    shown = parse_qs(parts.query).get("run", [])
+    path = parts.path.removesuffix("/view")
+    if parts.scheme not in ("https", "http") or path == parts.path or len(shown) != 1:
+        return None
+    return parts.hostname or "", parts._replace(path=path, query="", fragment="").geturl(), shown[0]
+
+
+def _with_id(wanted: str, root: Path) -> RunView | None:
+    """The run below a root with an id: that of the pages, or else the one that it gave itself."""
+    named = []
+    for folder in run_folders(root):
+        prefix = _prefix(folder, root)
+        whole = prefix or folder.name
+        view = RunView(LocalBackend(folder.absolute()), prefix)
+        if ids.stable_id(whole if "/" in whole else f"default/{whole}") == wanted:
+            return view
+        # A look at others finishes nothing that their processes left
+        if RunView(LocalBackend(folder.absolute()), prefix, recover=False).id == wanted:
+            named.append(view)
+    if len(named) > 1:
+        prefixes = ", ".join(repr(view.prefix) for view in named)
+        raise FileNotFoundError(f"several runs have the id {wanted}: {prefixes}; name one of them")
+    return named[0] if named else None
 
 
 def _open_remote(text: str, url: str | None) -> RunView:
@@ -65,12 +110,25 @@ def _open_remote(text: str, url: str | None) -> RunView:
         url, text = split_address(text)
     client = signed_in(server_for(url))
     try:
-        found = find_run(client, text)
+        found = _by_id(client, text) or find_run(client, text)
     except NotFoundError as error:
         missing = str(error)
     else:
         return RunView(HttpBackend(client, str(found["id"])), str(found["prefix"]))
     raise FileNotFoundError(missing)
+
+
+def _by_id(client: RemoteClient, text: str) -> dict[str, Any] | None:
+    """The run of a server with this id: that of its pages, or the one that it gave itself."""
+    from ml_dash.remote import NotFoundError
+    from ml_dash.remote.runs import run_in
+
+    if not _ID.fullmatch(text):
+        return None
+    try:
+        return run_in(client, client.json("GET", f"/runs/{text}"))
+    except NotFoundError:
+        return None
 
 
 def list_runs(

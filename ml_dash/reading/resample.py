@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ml_dash.reading.entries import Booleans, Floats, Integers
+from ml_dash.reading.report import AlignmentReport, labels
 from ml_dash.reading.topic import AlignedTopic, BlendedTopic
 
 if TYPE_CHECKING:
     from ml_dash.reading.aligned import Aligned
+    from ml_dash.reading.aligned_parts import Streams
 
 METHODS = ("hold", "nearest", "linear")
 MOST = 100_000_000
@@ -163,17 +165,27 @@ def resample(
     rows = grid.chosen(method, grid.before(everywhere), grid.after(everywhere), times)
     found = aligned.brought_to(rows, grid.times, topics, frames, starts)
     found.parts = replace(found.parts, hz=float(hz))
-    if aligned.parts.streams is not None and clock is None:  # of which nothing is left out
-        unused = found.report.unused
-        nothing = {name: list[int]() for name in unused}
-        found.report = replace(found.report, unused=dict.fromkeys(unused, 0), first_unused=nothing)
+    if aligned.parts.streams is not None and clock is None:
+        found.report = _with_all_of(found, aligned.parts.streams)
     return found
+
+
+def _with_all_of(found: Aligned, streams: Streams) -> AlignmentReport:
+    """The report of a grid that takes streams by their own times: nothing of them is left out."""
+    report = found.report
+    names = {*streams.tracks, *labels(found.parts.topics, streams.cameras)[len(found.topics) :]}
+    return replace(
+        report,
+        unused={name: 0 if name in names else n for name, n in report.unused.items()},
+        first_unused={n: [] if n in names else first for n, first in report.first_unused.items()},
+        without_step={name: n for name, n in report.without_step.items() if name not in names},
+    )
 
 
 def _placed(
     aligned: Aligned, grid: Grid, method: str, times: Floats, by_time: bool
 ) -> tuple[dict[str, AlignedTopic], dict[str, Integers]]:
-    """Tracks and frames at the ticks: by their own times where they were joined by time."""
+    """Tracks and frames at the ticks: by their own times what belongs to the rows by time."""
     streams = aligned.parts.streams if by_time else None
     topics: dict[str, AlignedTopic] = {}
     for name, topic in aligned.parts.topics.items():

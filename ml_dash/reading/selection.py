@@ -120,10 +120,7 @@ def _actions(names: list[str], actions: Sequence[str] | None, *, needed: bool) -
                 f" and some of {names}"
             )
         return found
-    for name in actions:
-        if name not in names:
-            raise KeyError(f"actions: no column {name!r} among the samples'; there are {names}")
-    return list(actions)
+    return _among("actions", actions, names)
 
 
 def _needed(drop_missing: bool | Sequence[str], named: Iterable[str]) -> list[str]:
@@ -131,10 +128,28 @@ def _needed(drop_missing: bool | Sequence[str], named: Iterable[str]) -> list[st
     names = list(named)
     if isinstance(drop_missing, bool):
         return names if drop_missing else []
-    for name in drop_missing:
-        if name not in names:
-            raise KeyError(f"drop_missing: no column {name!r} among the samples'; it has {names}")
-    return list(drop_missing)
+    return _among("drop_missing", drop_missing, names)
+
+
+def _among(argument: str, given: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Some of a sample's columns by their names there, or without their track; or what is below.
+
+    Raises:
+        KeyError: there is none, or several tracks have it.
+    """
+    found: list[str] = []
+    for name in [given] if isinstance(given, str) else given:
+        ends = [known for known in names if known == name or known.endswith(f".{name}")]
+        if len(ends) > 1 and name not in ends:
+            raise KeyError(
+                f"{argument}: {name!r} is any of {', '.join(map(repr, ends))}; say which"
+            )
+        below = [known for known in names if f".{name}." in f".{known}"]
+        chosen = [name] if name in ends else ends or below
+        if not chosen:
+            raise KeyError(f"{argument}: no column {name!r} in the samples; they have {names}")
+        found += chosen
+    return list(dict.fromkeys(found))
 
 
 def _named(

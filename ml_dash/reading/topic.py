@@ -61,6 +61,16 @@ class AlignedTopic:
         """Which rows the track has an entry for: shape (rows,), bool."""
         return self.index >= 0
 
+    @property
+    def sessions(self) -> Integers:
+        """The number of the session that wrote each row's entry, -1 where there is none."""
+        return picked(self._table.entries.sessions, self.index)
+
+    @property
+    def arrival(self) -> Integers:
+        """Numbers that grow in the order in which the entries were written, -1 without one."""
+        return picked(self._table.entries.arrival, self.index)
+
     def to_numpy(self) -> dict[str, Array]:
         """All columns by name."""
         self.load(self.columns)

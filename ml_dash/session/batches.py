@@ -140,16 +140,19 @@ def windows(
 
 
 def _episodes(session: Session, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The episode of each sample: by a column `episode`, else new where the step goes back."""
+    """The episode of each sample: new where a column `episode` changes, or the step goes back."""
     known = [name for name in session.columns if name.rpartition(".")[2] == "episode"]
-    name = known[0] if known else "step"
     found = np.zeros(len(numbers), np.int64)
-    last: Any = None
+    episode: Any = None
+    step: Any = None
     for place, number in enumerate(numbers.tolist()):
-        value = dict(flatten(session.fields(number))).get(name, last)
-        begins = value != last if known else last is not None and value < last
+        fields = dict(flatten(session.fields(number)))
+        value = fields.get(known[0], episode) if known else None
+        now = fields.get("step")
+        now = now if isinstance(now, (int, float)) else step
+        begins = value != episode or (step is not None and now < step)
         found[place] = (found[place - 1] if place else 0) + bool(place and begins)
-        last = value
+        episode, step = value, now
     return found
 
 
