@@ -150,3 +150,11 @@ class _Source:
 _source = _Source()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_source.renew)
+
+
+def stable_id(prefix: str) -> str:
+    """The id by which the pages over a folder call a run: links to it stay good."""
+    import hashlib  # with OpenSSL: a recording process that saves no file does without
+
+    digest = hashlib.sha256(prefix.encode("utf-8", "surrogateescape")).digest()
+    return str(int.from_bytes(digest[:8]) >> 1)

@@ -24,6 +24,7 @@ class Front:
 
     Args:
         folder: for all of it.
+        limit: bytes of a body that it takes, as nginx writes it; by default the page's.
 
     Attributes:
         url: the proxy's address.
@@ -31,8 +32,9 @@ class Front:
         servers: those behind it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limit: str = "64m") -> None:
         self.folder = folder
+        self._limit = limit
         self.port = reserve_port()
         self.url = f"https://127.0.0.1:{self.port}"
         self.certificate, self._key = folder / "cert.pem", folder / "cert.key"
@@ -76,6 +78,7 @@ class Front:
             "127.0.0.1:3000": f"127.0.0.1:{self.servers[0].port}",
             "127.0.0.1:3001": f"127.0.0.1:{self.servers[1].port}",
             "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
+            "client_max_body_size 64m": f"client_max_body_size {self._limit}",
             f"/etc/ssl/{HOST}.pem": str(self.certificate),
             f"/etc/ssl/{HOST}.key": str(self._key),
         }.items():

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 PAGE = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
+REFUSAL = b'{"detail": "not now", "code": "no"}'
 PROBLEM = {"Content-Type": "application/problem+json"}
 STATUSES = (401, 403, 404, 429, 500, 503)
 WAYS = (
@@ -113,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif way in ("html", "portal"):
             self._answer(502 if way == "html" else 200, {"Content-Type": "text/html"}, PAGE)
         else:
-            self._answer(int(way), {**PROBLEM, **hostile.headers}, b'{"detail": "not now"}')
+            self._answer(int(way), {**PROBLEM, **hostile.headers}, REFUSAL)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _treat  # noqa: N815 - as http.server calls them
 

@@ -27,6 +27,7 @@ class MemoryServer:
         blobs: files, by SHA-256.
         limit: bytes of a decoded request; more is answered with 413.
         requests: how many were answered, by method and what they are about.
+        lost: segments that it says its store has lost.
     """
 
     def __init__(self, limit: int = wire.REQUEST_LIMIT, part_size: int = 1 << 16) -> None:
@@ -37,6 +38,7 @@ class MemoryServer:
         self.part_size = part_size
         self.requests: dict[str, int] = {}
         self.prefixes: list[str] = []
+        self.lost: list[str] = []
         self._lock = threading.Lock()
 
     def answer(
@@ -51,7 +53,7 @@ class MemoryServer:
         """Carry out one request."""
         if headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body or b"")
-        if len(body or b"") > self.limit:
+        if max(len(body or b""), len(repr(json))) > self.limit:
             raise rejected("the request is too large", "too_large")
         what = path.partition("/runs")[2].removeprefix("/7")
         with self._lock:
@@ -62,6 +64,8 @@ class MemoryServer:
                 return {"run": {"id": "7", "prefix": f"me/{json['prefix']}"}, "created": False}
             if what == "/append":
                 return {"pieces": list(self._append(body or b""))}
+            if what == "/lost":
+                return {"count": len(self.lost), "segments": self.lost, "files": []}
             if what == "/segments":
                 return self._list(params)
             if what == "/blobs/missing":
@@ -120,6 +124,9 @@ class MemoryServer:
     ) -> dict[str, Any]:
         if what == "/uploads":
             sha = json["sha256"]
+            if json.get("part_size", self.part_size) < self.part_size:
+                self.part_size = json["part_size"]
+                self.uploads.clear()
             _, _, data = self.uploads.setdefault(sha, (sha, json["size"], bytearray()))
             return {"upload": sha, "offset": len(data), "part_size": self.part_size}
         name = what.split("/")[2]

@@ -17,6 +17,7 @@ from cli_process import environ
 from ml_dash.auth import store
 from ml_dash.auth.private import LockedError, locked, write_whole
 from ml_dash.auth.store import Tokens, TokenStore
+from ml_dash.auth.tokens import Credentials
 from ml_dash.remote.transport import Hidden
 
 URL = "https://dash.test"
@@ -174,6 +175,21 @@ def test_a_keyring_has_them_and_the_file_has_not(
     kept.delete(URL)
     assert not keyring.kept
     assert kept.load(URL) is None
+
+
+def test_a_keyring_that_cannot_be_opened_is_told_once(
+    kept: TokenStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As over SSH, where a desktop's is not there: else a login that is good looks like none."""
+    use(monkeypatch, Keyring())
+    kept.save(URL, TOKENS)
+    assert not kept.is_shut(URL) and not kept.is_shut("https://other.test")
+    monkeypatch.setattr(store, "_keyring", lambda: None)
+    monkeypatch.delenv("ML_DASH_TOKEN", raising=False)
+    credentials = Credentials(URL, store=kept)
+    assert credentials.header() is None and credentials.header() is None
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "is in the keyring, which cannot be opened here" in told
 
 
 @pytest.mark.parametrize("way", ["refuses", "forgets"])

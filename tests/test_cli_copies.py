@@ -139,7 +139,7 @@ def test_each_failure_of_a_server_is_a_line(
 
     fails("no run 'anna/robotics/none' on http")
     monkeypatch.setenv("ML_DASH_TOKEN", "mld_pat_canary")
-    fails("does not take the token: log in with")
+    fails("does not take the token: the one in ML_DASH_TOKEN")
     monkeypatch.delenv("ML_DASH_TOKEN")
     fails("wants to know who asks: log in with")
     monkeypatch.setenv("ML_DASH_URL", "http://127.0.0.1:1")

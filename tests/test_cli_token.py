@@ -9,6 +9,8 @@ import pytest
 from cli_process import Line
 from dash_server import Person
 
+from ml_dash.remote import RemoteClient
+
 
 def test_a_token_for_ci_is_made_used_listed_and_revoked(
     logged_in: Line, monkeypatch: pytest.MonkeyPatch
@@ -61,3 +63,14 @@ def test_a_name_is_for_one_token(logged_in: Line, anna: Person) -> None:
     assert refused.code == 2 and "there are 2 tokens 'ro'" in refused.err
     assert len(both) == 2 and all(each in refused.err for each in both)
     assert [logged_in("token", "revoke", each).code for each in both] == [0, 0]
+
+
+@pytest.mark.parametrize("words", [("list",), ("create", "ci"), ("revoke", "ci")])
+def test_another_program_at_the_address_is_told_in_a_sentence(
+    cli: Line, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers JSON, but no tokens."""
+    monkeypatch.setattr(RemoteClient, "json", lambda *asked, **options: {"hello": 1})
+    monkeypatch.setenv("ML_DASH_TOKEN", "x")
+    done = cli("token", *words, "--url", "http://127.0.0.1:1")
+    assert done.code == 2 and "has no tokens in it" in done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from documents import ROOT, blocks_of
 from front import HOST, Front
 from server.serving import Machines, Person, Served, Token
 
+from ml_dash import Experiment
 from ml_dash.remote import RemoteClient, UnauthorizedError
 from ml_dash.server.settings import ServerSettings
 from ml_dash.sync.replicate import replicate
+from ml_dash.sync.server import server_at
 from ml_dash.sync.verify import differences
 
 PAGE = "docs/server.md"
@@ -233,6 +236,45 @@ def test_runs_reach_two_servers_through_the_proxy_of_the_page(
     assert report.ok, str(report)
     assert differences(run, client) == []
     assert all("/append" in s.said() or "/blobs" in s.said() for s in front.servers)
+
+
+def test_a_proxy_that_allows_less_than_the_page_says_works_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows, many files at once and large files get through in smaller requests, whole."""
+    chance = random.Random(4)
+    with experiment("small", tmp_path / "runs").run as recorded:
+        for step in range(3000):
+            recorded.track("t").append({"step": step, "x": chance.random()})
+        for number in range(3):
+            recorded.files("f").save_blob(chance.randbytes(150_000), to=f"{number}.bin")
+        recorded.files("f").save_blob(chance.randbytes(3 << 20), to="large.bin")
+    run = tmp_path / "runs" / "small"
+    with Front(tmp_path, limit="100k").running() as front:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(front.certificate))
+        person = front.servers[0].person()
+        client = RemoteClient(front.url, Token(person.token), timeout=(5.0, 30.0))
+        report = replicate(run, client)
+        assert report.ok, str(report)
+        assert differences(run, client) == []
+
+
+def test_a_wrong_certificate_stops_no_run_and_the_right_one_lets_it_through(
+    front: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning that names the remedy; with the authority's file the same run is sent."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("ML_DASH_TOKEN", front.servers[0].person().token)
+    options = {"dash_root": tmp_path, "dash_url": front.url, "echo": False, "environment": False}
+    with Experiment("arm", **options).run as recorded:
+        for step in range(100):
+            recorded.track("t").append({"step": step, "x": step})
+        recorded.flush(timeout=5.0)
+    told = [text for text in (r.getMessage() for r in caplog.records) if "certificate" in text]
+    assert len(told) == 1 and "REQUESTS_CA_BUNDLE" in told[0] and "The run goes on" in told[0]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(front.certificate))
+    report = replicate(tmp_path / "arm", server_at(front.url))
+    assert report.ok and report.rows > 100, str(report)
 
 
 def test_the_proxy_tells_the_server_of_tls_and_its_address(front: Front) -> None:

@@ -15,7 +15,7 @@ from documents import FENCE, ROOT, Reader, blocks_of, check_blocks, check_instal
 
 from ml_dash import rows, wire
 from ml_dash.cli import make_parser
-from ml_dash.server import problems, serving
+from ml_dash.server import problems, serving, store
 from ml_dash.server.accounts import attempts, tokens
 from ml_dash.server.app import create_app
 from ml_dash.server.limits import SMALL_BODY
@@ -108,6 +108,7 @@ def test_the_limits_of_a_server_are_those_of_the_code() -> None:
         f"| {codes[0].most} for a user, {codes[1].most} from an address |",
         f"| {tokens._MOST} |",
         f"within {attempts.WINDOW / 60:.0f} minutes",
+        f"at most {store.AT_ONCE} requests wait, for\n{store.TIMEOUT.total_seconds():.0f} seconds",
     ):
         assert number in text, number
     assert f"for {serving.GRACE} seconds at most" in SERVER
@@ -137,7 +138,7 @@ def test_the_commands_of_the_page_are_commands() -> None:
                     assert program in RUN_ELSEWHERE, words
 
 
-RUN_ELSEWHERE = {"curl", "sqlite3", "cp", "mkdir", "rm", "pg_dump", "pg_restore", "aws"}
+RUN_ELSEWHERE = {"umask", "curl", "sqlite3", "cp", "mkdir", "rm", "pg_dump", "pg_restore", "aws"}
 """Programs whose lines tests/test_docs_deployment.py really runs."""
 
 
@@ -153,3 +154,4 @@ def test_the_unit_starts_the_server_with_settings_that_it_has() -> None:
     assert set_there.keys() <= {PREFIX + field.name.upper() for field in fields(ServerSettings)}
     assert f"StateDirectory={Path(set_there[PREFIX + 'FOLDER']).name}" in fenced("ini")
     assert int(last["TimeoutStopSec"]) > serving.GRACE
+    assert 5 * int(last["RestartSec"]) > 10, "systemd gives up after five starts in ten seconds"

@@ -27,7 +27,7 @@ from ml_dash.remote import (
     UnauthorizedError,
     UnreachableError,
 )
-from ml_dash.remote.failures import MOST_ASKED, of_answer, of_exception, retry_after
+from ml_dash.remote.failures import MOST_SAID, of_answer, of_exception, retry_after
 from ml_dash.remote.transport import Hidden
 
 KINDS: dict[str, tuple[type[RemoteError], str]] = {
@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[type[RemoteError], str]] = {
     "half": (UnreachableError, "closed"),
     "endless": (UnreachableError, "garbled"),
     "drip": (UnreachableError, "timeout"),
-    "html": (UnreachableError, "html"),
+    "html": (UnreachableError, "gateway"),
     "portal": (UnreachableError, "html"),
     "401": (UnauthorizedError, "unauthorized"),
     "403": (ForbiddenError, "forbidden"),
@@ -74,7 +74,9 @@ def test_each_way_to_fail_has_an_error_of_its_own(way: str) -> None:
         ("7", 7.0),
         (" 7 ", 7.0),
         ("0", 0.0),
-        ("99999999", MOST_ASKED),
+        ("7200", 7200.0),
+        ("99999999", MOST_SAID),
+        ("9" * 400, MOST_SAID),
         ("Thu, 01 Jan 1970 00:01:00 GMT", 50.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("", None),
@@ -93,7 +95,55 @@ def test_retry_after_is_seconds_or_a_date(header: str, wait: float | None) -> No
 def test_no_retry_after_breaks_the_client(header: str) -> None:
     """Whatever a proxy writes there."""
     found = retry_after(header, 10.0)
-    assert found is None or 0.0 <= found <= MOST_ASKED
+    assert found is None or 0.0 <= found <= MOST_SAID
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ("7", "wait 7 s"),
+        ("300", "wait 5 min"),
+        ("7200", "wait 2 h"),
+        ("999999999999", "wait 365 days"),
+    ],
+)
+def test_a_server_that_asks_for_long_is_quoted_as_it_is(seconds: str, text: str) -> None:
+    """Not as the five minutes for which it is left alone."""
+    error = of_answer(answer(503, {}, Retry_After=seconds), URL, had_token=True)
+    assert isinstance(error, BusyError) and str(error).endswith(text)
+
+
+@pytest.mark.parametrize("body", ["<html>413</html>", {}, {"detail": "larger than 1 MiB"}])
+def test_a_proxy_that_takes_less_is_no_page(body: Any) -> None:
+    """Its 413, though a page, says what the server's own says: send less at a time."""
+    error = of_answer(answer(413, body), URL, had_token=True)
+    assert isinstance(error, RejectedError) and error.code == "too_large"
+    assert error.status == 413 and "larg" in str(error)
+
+
+@pytest.mark.parametrize("status", [502, 504])
+@pytest.mark.parametrize("body", ["<html>Bad Gateway</html>", "upstream gone"])
+def test_a_proxy_without_an_answer_of_the_server_says_that(status: int, body: str) -> None:
+    """And not that the address may be wrong."""
+    error = of_answer(answer(status, body), URL, had_token=True)
+    assert isinstance(error, UnreachableError) and error.kind == "gateway"
+    assert f"no answer of the server ({status})" in str(error)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("body", ["default backend", {"detail": "Not Found"}, {}])
+def test_what_another_program_refuses_is_no_refusal_of_the_server(status: int, body: Any) -> None:
+    """Or a proxy that has lost its way would end the replication of a run for good."""
+    error = of_answer(answer(status, body), URL, had_token=True)
+    assert isinstance(error, UnreachableError) and error.kind == "foreign"
+    assert "is the address right" in str(error)
+
+
+def test_a_token_of_the_environment_is_not_mended_by_a_login() -> None:
+    """Which it goes before, so another one has to be set."""
+    error = of_answer(answer(401, {}), URL, had_token=True, was_set=True)
+    assert isinstance(error, UnauthorizedError)
+    assert "ML_DASH_TOKEN" in str(error) and "ml-dash login" not in str(error)
 
 
 def test_a_busy_server_says_for_how_long() -> None:
@@ -129,6 +179,19 @@ def test_a_missing_file_of_certificates_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with pytest.raises(UnreachableError, match="REQUESTS_CA_BUNDLE names is not there"):
         RemoteClient("https://127.0.0.1:1").json("GET", "/me")
+
+
+def test_a_file_that_is_no_certificate_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the variable that names it."""
+    (tmp_path / "ca.pem").write_text("a note")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with (
+        Hostile("tls") as hostile,
+        pytest.raises(UnreachableError, match="REQUESTS_CA_BUNDLE names has no certificate"),
+    ):
+        RemoteClient(hostile.url).json("GET", "/me")
 
 
 @pytest.mark.parametrize("status", [400, 405, 409, 413, 416, 422])

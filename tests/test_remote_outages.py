@@ -33,9 +33,9 @@ WORDS = {
     "half": "closed the connection",
     "endless": "has no end",
     "drip": "took too long to answer",
-    "html": "502 web page",
+    "html": "no answer of the server (502)",
     "portal": "web page and not as an ML-Dash server does",
-    "401": "log in with `ml-dash login",
+    "401": "the one in ML_DASH_TOKEN, which goes before a login, has ended",
     "403": "refuses: not now",
     "404": "not now",
     "429": "is asked too often (429)",
@@ -230,6 +230,21 @@ def test_a_server_is_asked_no_sooner_than_it_wants(
         assert time.perf_counter() - begun < 3.0
     assert waits and all(120.0 <= wait <= 121.0 for wait in waits)
     assert len(hostile.asked) <= 2
+
+
+def test_a_server_that_asks_for_hours_is_quoted_and_asked_sooner(
+    tmp_path: Path, warned: Warnings
+) -> None:
+    """The warning has both: what it asked for, and when it is asked again."""
+    with Hostile("503", headers={"Retry-After": "7200"}) as hostile:
+        made = Experiment("robotics/arm", dash_root=tmp_path, dash_url=hostile.url, **QUIET)
+        made.run.start()
+        assert warned.came.wait(30)
+        made.run.complete()
+    assert (
+        "it asks to wait 2 h. The run goes on, and the server is asked again every 5 min"
+        in (warned.texts[0])
+    )
 
 
 def test_waits_grow_and_never_come_in_step() -> None:

@@ -11,7 +11,7 @@ from dash_server import Person, ServerProcess
 
 from ml_dash import Experiment, list_runs, open_run
 from ml_dash.auth import keep_server
-from ml_dash.auth.signed_in import server_for, split_address
+from ml_dash.auth.signed_in import server_for, signed_in, split_address
 from ml_dash.auth.store import Tokens, TokenStore
 from ml_dash.remote import UnauthorizedError, runs
 from ml_dash.remote.transport import Hidden
@@ -53,6 +53,19 @@ def test_a_run_is_opened_on_the_kept_server(server: ServerProcess) -> None:
         assert (view.prefix, view.status) == ("anna/robotics/arm", "COMPLETED")
         assert view.folder is None
         assert list(view.tracks["t"]["x"]) == [1.0]
+
+
+def test_a_run_is_opened_by_the_ids_that_it_has(server: ServerProcess) -> None:
+    """That of its page, alone or in the page's address, and the one that it gave itself."""
+    (run,) = (one for one in list_runs(server=True) if one.prefix == "anna/robotics/arm")
+    told = runs.find_run(signed_in(server.url), "robotics/arm")
+    for wanted in (
+        run.id,
+        told["id"],
+        f"{server.url}/view?run={told['id']}&tab=player&step=1",
+    ):
+        view = open_run(wanted, server=not wanted.startswith("http"))
+        assert (view.prefix, view.id) == ("anna/robotics/arm", run.id)
 
 
 def test_a_name_alone_is_in_the_project_default() -> None:

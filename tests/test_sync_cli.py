@@ -48,6 +48,19 @@ def test_sync_sends_a_run_and_then_nothing(
     assert capsys.readouterr().out == "robotics/arm  nothing to send\n"
 
 
+def test_sync_tells_what_the_store_of_the_server_has_lost(
+    tmp_path: Path, found: MemoryServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though nothing is left to send, the exit code says that not all is there."""
+    record(tmp_path)
+    assert main(["sync", "robotics/arm"]) == 0
+    found.lost = ["tracks/t/w.jsonl"]
+    capsys.readouterr()
+    assert main(["sync", "robotics/arm"]) == 1
+    told = capsys.readouterr()
+    assert "tracks/t/w.jsonl: the server's store has lost bytes" in told.err and not told.out
+
+
 def test_sync_sends_all_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

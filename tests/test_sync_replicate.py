@@ -10,6 +10,7 @@ import pytest
 from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_in
 
 from ml_dash import Experiment
+from ml_dash.remote import UnauthorizedError
 from ml_dash.sync import replicate
 from ml_dash.sync.trouble import BackOff
 
@@ -52,7 +53,7 @@ def test_a_run_is_on_the_server_and_a_second_pass_moves_nothing(tmp_path: Path) 
     server.requests.clear()
     again = replicate(folder, client_of(server))
     assert again.ok and (again.rows, again.bytes, again.files) == (0, 0, 0)
-    assert set(server.requests) <= {"POST runs", "GET segments", "POST blobs"}
+    assert set(server.requests) <= {"POST runs", "GET segments", "GET lost", "POST blobs"}
 
 
 @pytest.mark.parametrize("first", range(0, 120, 10))
@@ -199,3 +200,76 @@ def test_a_large_file_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     assert replicate(tmp_path / "a/b", client).ok
     assert len(parts) == 8 + 1
     assert agree(tmp_path / "a/b", server)
+
+
+def test_files_get_through_a_proxy_that_takes_small_requests_only(tmp_path: Path) -> None:
+    """Small files and large ones, in parts that fit; several at once find the same way."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        files = experiment.files("f")
+        for number in range(6):
+            files.save_blob(random.Random(number).randbytes(300_000), to=f"small{number}.bin")
+        files.save_blob(random.Random(9).randbytes(3 << 20), to="large.bin")
+    server = MemoryServer(limit=140_000, part_size=8 << 20)
+    report = replicate(tmp_path / "a/b", client_of(server))
+    assert report.ok, str(report)
+    assert server.blobs == files_in(tmp_path / "a/b")
+
+
+def test_many_files_are_asked_about_in_requests_that_get_through(tmp_path: Path) -> None:
+    """The question which of them are missing is a request, too."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        for number in range(300):
+            experiment.files("f").save_blob(b"%d" % number, to=f"{number}.bin")
+    server = MemoryServer(limit=20_000)
+    report = replicate(tmp_path / "a/b", client_of(server))
+    assert report.ok and report.files == 300, str(report)
+
+
+def test_a_proxy_that_takes_next_to_nothing_is_told_and_rows_arrive(tmp_path: Path) -> None:
+    """The files are left, by name and with the reason; nothing is tried for ever."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        experiment.track("t").append({"x": 1})
+        experiment.files("f").save_blob(bytes(300_000), to="file.bin")
+    server = MemoryServer(limit=20_000, part_size=8 << 20)
+    report = replicate(tmp_path / "a/b", client_of(server))
+    (problem,) = report.problems
+    assert problem.startswith("f/file.bin: not sent: ") and "takes no request of" in problem
+    assert server.segments == segments_in(tmp_path / "a/b") and not report.pending
+
+
+def test_what_the_store_of_the_server_has_lost_is_told(tmp_path: Path) -> None:
+    """Though there is nothing to send, all is not well; how to mend it is said."""
+    folder, server = record(tmp_path), MemoryServer()
+    assert replicate(folder, client_of(server)).ok
+    server.lost = ["tracks/t/w.jsonl", "a", "b", "c", "d"]
+    report = replicate(folder, client_of(server))
+    assert not report.ok and report.pending == 0
+    assert "tracks/t/w.jsonl, a, b and 2 more: the server's store has lost bytes" in str(report)
+    assert f"`ml-dash sync {folder}`" in str(report)
+
+
+def test_a_run_that_may_be_there_is_not_counted_as_missing(tmp_path: Path) -> None:
+    """A server that cannot be asked has said nothing of what it has."""
+
+    def before(method: str, path: str) -> None:
+        raise UnauthorizedError("it does not take the token")
+
+    folder = record(tmp_path)
+    client: Any = MemoryClient(MemoryServer(), before=before)
+    report = replicate(folder, client)
+    assert not report.ok and report.pending
+    assert "is not known" in str(report) and "not yet on the server" not in str(report)
+
+
+@pytest.mark.parametrize("found", [{"hello": 1}, [], {"run": {}}, {"run": {"id": "7"}}])
+def test_an_answer_without_a_run_is_that_of_another_program(tmp_path: Path, found: Any) -> None:
+    """Told in a sentence, not as a `KeyError`."""
+
+    class Other(MemoryServer):
+        def answer(self, *asked: Any) -> Any:
+            return found
+
+    client: Any = MemoryClient(Other())
+    client.url = "http://dash.invalid"
+    report = replicate(record(tmp_path), client, patience=0.0)
+    assert report.error is not None and "has no run in it; is it the address of" in report.error

@@ -91,6 +91,16 @@ class TokenStore:
             return _from_keyring(url)
         return Tokens.from_json(entry)
 
+    def is_shut(self, url: str) -> bool:
+        """Whether the tokens for a server are in a keyring that does not give them here.
+
+        One that is of a desktop is not there for a service, or over SSH.
+        """
+        entry = self._read().get(url)
+        return (
+            isinstance(entry, dict) and entry.get("keyring") is True and _from_keyring(url) is None
+        )
+
     def servers(self) -> list[str]:
         """The servers that there are tokens for."""
         return sorted(self._read())

@@ -48,6 +48,9 @@ class Credentials:
         store: where tokens are kept; by default beside the configuration file.
         now: seconds since 1970.
 
+    Attributes:
+        from_environment: whether the token is neither the caller's nor of a login.
+
     Raises:
         ValueError: `url` is not the address of a server.
     """
@@ -61,7 +64,9 @@ class Credentials:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.url = server_url(url)
-        given = (token or "").strip() or _token_of_environment(self.url)
+        own = (token or "").strip()
+        given = own or _token_of_environment(self.url)
+        self.from_environment = bool(given) and not own
         self._given = Hidden(given) if given else None
         self._store = store or TokenStore()
         self._now = now
@@ -90,6 +95,8 @@ class Credentials:
             return Hidden(f"Bearer {self._given}")
         if self._tokens is None:
             self._tokens = self._store.load(self.url)
+            if self._tokens is None and not self._told and self._store.is_shut(self.url):
+                self._tell("is in the keyring, which cannot be opened here")
         held = self._tokens
         if held is not None and self._is_due(held):
             self._tried = time.monotonic()

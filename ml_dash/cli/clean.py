@@ -84,7 +84,7 @@ def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterat
     from ml_dash.cli.sync import elsewhere, runs_of
     from ml_dash.remote import RemoteError
     from ml_dash.settings import load
-    from ml_dash.sync.download import way_back
+    from ml_dash.sync.listing import way_back
     from ml_dash.sync.verify import NOT_GIVEN
 
     for run in runs_of(options):

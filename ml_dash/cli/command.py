@@ -51,7 +51,7 @@ def take_run(parser: ArgumentParser) -> None:
     parser.add_argument(
         "target",
         metavar="RUN",
-        help="its prefix, the path of its folder, or its address on a server",
+        help="its prefix, the path of its folder, its id, or its address on a server",
     )
     take_root(parser)
     take_source(parser)

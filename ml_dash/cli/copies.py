@@ -29,7 +29,8 @@ def _download_arguments(parser: ArgumentParser) -> None:
 
 def _download(options: Namespace, screen: Screen) -> int:
     from ml_dash.names import prefix_folder
-    from ml_dash.sync.download import DownloadError, DownloadReport, download, way_back
+    from ml_dash.sync.download import DownloadError, DownloadReport, download
+    from ml_dash.sync.listing import way_back
 
     client, run = _on_server(options)
     prefix = str(run["prefix"])

@@ -52,6 +52,7 @@ def _run(options: Namespace, screen: Screen) -> int:
 
 def _create(client: Any, options: Namespace, screen: Screen) -> int:
     from ml_dash.cli.json_text import json_text
+    from ml_dash.remote.failures import garbled
 
     known = [str(token["id"]) for token in _tokens(client) if token.get("name") == options.token]
     if known:
@@ -63,6 +64,8 @@ def _create(client: Any, options: Namespace, screen: Screen) -> int:
     if options.expires is not None:
         about["expires_in"] = options.expires
     made = client.json("POST", "/tokens", json=about)
+    if not isinstance(made, dict) or "token" not in made:
+        raise garbled(client.url, "has no token in it")
     if options.json:
         screen.line(json_text(made, indent=2))
         return DONE
@@ -72,7 +75,13 @@ def _create(client: Any, options: Namespace, screen: Screen) -> int:
 
 
 def _tokens(client: Any) -> list[dict[str, Any]]:
-    return list(client.json("GET", "/tokens")["tokens"])
+    from ml_dash.remote.failures import garbled
+
+    found = client.json("GET", "/tokens")
+    tokens = found.get("tokens") if isinstance(found, dict) else None
+    if not isinstance(tokens, list):
+        raise garbled(client.url, "has no tokens in it; is it the address of an ML-Dash server")
+    return tokens
 
 
 def _list(client: Any, options: Namespace, screen: Screen) -> int:

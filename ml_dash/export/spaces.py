@@ -108,7 +108,7 @@ class Found:
                 f"{column!r} is neither a column nor the camera {name!r}:"
                 f" {hint(column, [*self._columns, *self._cameras])}"
             )
-        stacks = {f"{name}_earlier", f"{name}/earlier"}  # the latter in runs of before
+        stacks = {f"{name}_earlier", f"{name}/earlier"}  # the latter in earlier runs
         if stacks & set(self._cameras) or len(shape) not in (2, 3):
             raise ValueError(
                 f"{column!r} is a stack of pictures {shape}, which is not put together here; say"

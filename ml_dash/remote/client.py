@@ -105,7 +105,8 @@ class RemoteClient:
             if held.refresh(header):
                 header = held.header()
                 response = self._transport.send(method, url, authorization=header, **options)
-        failure = of_answer(response, self.url, had_token=header is not None)
+        was_set = getattr(held, "from_environment", False)
+        failure = of_answer(response, self.url, had_token=header is not None, was_set=was_set)
         if failure is not None:
             response.close()
             raise failure

@@ -20,10 +20,16 @@ from ml_dash.remote.errors import (
 if TYPE_CHECKING:
     from requests import Response
 
-MOST_ASKED = 300.0
-"""Seconds that a server may ask to be left alone; it may mean more, but is not obeyed longer."""
+MOST_SAID = 365 * 86_400.0
+"""Seconds that a server can ask to wait; what is more than a year is a year."""
+
+_OF_PROXIES = (413, 429, 502, 503, 504)
+"""Statuses that a proxy gives for the server behind it, as a page: what they mean is the same."""
 
 _LOG_IN = "log in with `ml-dash login {url}`, or set ML_DASH_TOKEN"
+_RENEW = (
+    "the one in ML_DASH_TOKEN, which goes before a login, has ended or was revoked; set another"
+)
 
 
 def of_exception(error: Exception, url: str) -> UnreachableError:
@@ -74,35 +80,44 @@ def of_exception(error: Exception, url: str) -> UnreachableError:
     return _unreachable("network", f"{url} cannot be asked: {type(error).__name__}")
 
 
-def of_answer(response: Response, url: str, *, had_token: bool) -> RemoteError | None:
+def of_answer(
+    response: Response, url: str, *, had_token: bool, was_set: bool = False
+) -> RemoteError | None:
     """The error that an answer stands for; `None` for one that is none.
 
     Args:
         response: read whole, unless it went well.
         url: the server's.
         had_token: whether the request carried a token.
+        was_set: whether that was in `ML_DASH_TOKEN`, so that no login mends it.
     """
     status = response.status_code
     if 300 <= status < 400 and status != 304:
         return _unreachable("redirect", _redirect(response, url), status)
-    if is_page(response):
+    page = is_page(response)
+    if page and status not in _OF_PROXIES:
         title = f"{status} " if status >= 400 else ""
-        return (
-            _busy(response, url, {})
-            if status in (429, 503)
-            else _unreachable(
-                "html",
-                f"{url} answers with a {title}web page and not as an ML-Dash server does; is the"
-                " address right, or does a proxy or a login page stand in between",
-                status,
-            )
+        return _unreachable(
+            "html",
+            f"{url} answers with a {title}web page and not as an ML-Dash server does; is the"
+            " address right, or does a proxy or a login page stand in between",
+            status,
         )
     if status < 400:
         return None
-    said = problem(response)
-    error = _of_status(status, response, url, said, had_token=had_token)
+    said = {} if page else problem(response)
+    if status in (403, 404) and not said.get("code"):
+        # Not of the server, which always says its word: no reason to give the run up.
+        return _unreachable(
+            "foreign",
+            f"{url} does not answer as an ML-Dash server does ({status}); is the address right, or"
+            " does a proxy stand in between",
+            status,
+        )
+    advice = _RENEW if was_set else _LOG_IN.format(url=url)
+    error = _of_status(status, response, url, said, advice, had_token=had_token)
     error.status = status
-    error.code = str(said.get("code") or "")
+    error.code = str(said.get("code") or ("too_large" if status == 413 else ""))
     return error
 
 
@@ -123,11 +138,16 @@ def problem(response: Response) -> dict[str, Any]:
 
 
 def _of_status(
-    status: int, response: Response, url: str, said: dict[str, Any], *, had_token: bool
+    status: int,
+    response: Response,
+    url: str,
+    said: dict[str, Any],
+    advice: str,
+    *,
+    had_token: bool,
 ) -> RemoteError:
     detail = str(said.get("detail") or "").strip()[:500]
     if status == 401:
-        advice = _LOG_IN.format(url=url)
         if had_token:
             return UnauthorizedError(f"{url} does not take the token: {advice}")
         return UnauthorizedError(f"{url} wants to know who asks: {advice}")
@@ -137,17 +157,22 @@ def _of_status(
         return NotFoundError(f"{url}: {detail or 'there is no such thing, or you may not see it'}")
     if status in (429, 503):
         return _busy(response, url, said)
+    if status in (502, 504) and not said.get("code"):
+        text = f"a proxy before {url} has no answer of the server ({status})"
+        return _unreachable("gateway", text)
     if status == 407:
         return _unreachable("proxy", f"the proxy on the way to {url} wants a password")
     if status >= 500:
         more = f": {detail}" if detail else ""
         return _unreachable("status", f"{url} has an error of its own ({status}){more}")
+    if status == 413 and not detail:
+        detail = "it is too large for the server, or for a proxy before it"
     return RejectedError(f"{url} does not take this ({status}): {detail or 'it did not say why'}")
 
 
 def _busy(response: Response, url: str, said: dict[str, Any]) -> BusyError:
     wait = retry_after(response.headers.get("Retry-After", ""), time.time())
-    again = f"; it asks to wait {wait:.0f} s" if wait is not None else ""
+    again = f"; it asks to wait {_span(wait)}" if wait is not None else ""
     what = "is asked too often" if response.status_code == 429 else "is not ready"
     error = BusyError(f"{url} {what} ({response.status_code}){again}")
     error.retry_after = wait
@@ -157,7 +182,7 @@ def _busy(response: Response, url: str, said: dict[str, Any]) -> BusyError:
 
 
 def retry_after(header: str, now: float) -> float | None:
-    """The seconds that a header asks to wait, at most `MOST_ASKED`; `None` if it says none.
+    """The seconds that a header asks to wait, at most `MOST_SAID`; `None` if it says none.
 
     Args:
         header: a number of seconds, or a date.
@@ -166,11 +191,19 @@ def retry_after(header: str, now: float) -> float | None:
     text = header.strip()
     try:
         if text.isascii() and text.isdecimal():
-            return min(MOST_ASKED, float(text))
+            return min(MOST_SAID, float(text))
         wait = parsedate_to_datetime(text).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(MOST_ASKED, max(0.0, wait))
+    return min(MOST_SAID, max(0.0, wait))
+
+
+def _span(seconds: float) -> str:
+    """A time as people say it, in the unit that fits."""
+    for unit, length in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _redirect(response: Response, url: str) -> str:
@@ -183,8 +216,10 @@ def _redirect(response: Response, url: str) -> str:
 
 
 def _tls(error: Exception, url: str) -> str:
-    text = str(error).lower()
-    if "wrong_version_number" in text or "wrong version number" in text or "record layer" in text:
+    text = str(error).lower().replace("_", " ")
+    if "no certificate or crl" in text or "pem lib" in text:
+        return f"{url}: the file that REQUESTS_CA_BUNDLE names has no certificate in it"
+    if "wrong version number" in text or "record layer" in text:
         return f"{url} does not speak TLS; if it is meant to be without, name it as http://…"
     if "self-signed" in text or "self signed" in text or "unable to get local issuer" in text:
         why = "is signed by nobody that is known here; set REQUESTS_CA_BUNDLE to your lab's file"

@@ -75,7 +75,7 @@ def run_in(client: RemoteClient, answer: Any) -> dict[str, Any]:
     """
     run = answer.get("run") if isinstance(answer, dict) else None
     if not isinstance(run, dict) or "id" not in run or "prefix" not in run:
-        raise garbled(client.url, "has no run in it")
+        raise garbled(client.url, "has no run in it; is it the address of an ML-Dash server")
     return run
 
 

@@ -97,26 +97,40 @@ Administrator = Annotated[Identity, Depends(_administrator)]
 
 def _run(role: str) -> Callable[..., Granted]:
     def granted(run: str, request: Request, asker: Asker, data: Data) -> Granted:
-        with data.reading() as session:
-            found = session.execute(
-                select(Namespace.id, Namespace.name, Member.role)
-                .select_from(Run)
-                .join(Project, Project.id == Run.project_id)
-                .join(Namespace, Namespace.id == Project.namespace_id)
-                .join(
-                    Member,
-                    (Member.namespace_id == Namespace.id) & (Member.user_id == asker.user_id),
-                )
-                .where(Run.id == run)
-            ).first()
-        if found is None:  # whether it exists is no business of those who may not see it
-            raise Problem(404, f"there is no run {run!r}, or not for you")
-        check(asker, found[2], role, found[1])
+        run_id, namespace_id, namespace, own = _find(data, asker, run)
+        check(asker, own, role, namespace)
         if (prepare := getattr(request.app.state, "prepare", None)) is not None:
-            prepare(run)  # a folder that is looked at is read when somebody asks
-        return Granted(asker, found[2], found[0], found[1], run)
+            prepare(run_id)  # a folder that is looked at is read when somebody asks
+        return Granted(asker, own, namespace_id, namespace, run_id)
 
     return granted
+
+
+def _find(data: Database, asker: Identity, run: str) -> tuple[str, str, str, str]:
+    """A run by its id, or by the one that it gave itself: its id, its namespace's, name and role.
+
+    Raises:
+        Problem: 404, the asker may see none; 409, several gave themselves this id.
+    """
+    visible = (
+        select(Run.id, Namespace.id, Namespace.name, Member.role)
+        .join(Project, Project.id == Run.project_id)
+        .join(Namespace, Namespace.id == Project.namespace_id)
+        .join(
+            Member,
+            (Member.namespace_id == Namespace.id) & (Member.user_id == asker.user_id),
+        )
+    )
+    with data.reading() as session:
+        found = session.execute(visible.where(Run.id == run)).all()
+        if not found and run:
+            found = session.execute(visible.where(Run.client_id == run).limit(2)).all()
+    if not found:  # whether it exists is no business of those who may not see it
+        raise Problem(404, f"there is no run {run!r}, or not for you")
+    if len(found) > 1:
+        raise Problem(409, f"copies of one run have the id {run!r}; search for client_id:{run}")
+    run_id, namespace_id, namespace, role = found[0]
+    return run_id, namespace_id, namespace, role
 
 
 def _namespace(role: str) -> Callable[[str, Identity, Database], Granted]:
@@ -142,7 +156,8 @@ def check(asker: Identity, role: str, needed: str, namespace: str) -> None:
         Problem: 403.
     """
     if ROLES.index(role) < ROLES.index(needed):
-        raise Problem(403, f"you are {role} in {namespace!r}; this takes a {needed}")
+        article = "an" if needed == "owner" else "a"
+        raise Problem(403, f"you are {role} in {namespace!r}; this takes {article} {needed}")
     check_scope(asker, NEEDED_SCOPE[needed])
 
 

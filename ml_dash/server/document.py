@@ -1,7 +1,7 @@
 """The OpenAPI document: what FastAPI cannot see of the routes is added to it.
 
 Every operation says that its errors are problems; routes that answer with bytes, or take them, say
-of which kind.
+of which kind; those that answer with objects, which fields they have.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
+from ml_dash.server.shapes import SHAPES
 from ml_dash.wire import API, FRAMES
 
 _RUN = f"{API}/runs/{{run}}"
@@ -88,12 +90,35 @@ def _complete(document: dict[str, Any]) -> None:
     parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which we do not send
         parts["schemas"].pop(name, None)
+    shapes = _shapes(parts["schemas"])
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             _complete_answers((method, path), operation)
+            if (shape := shapes.get((method, path))) is not None:
+                _describe(operation, shape)
             _complete_body((method, path), operation)
             if path.startswith(API) and path not in (f"{API}/health", f"{API}/ready"):
                 operation["security"] = [{"token": []}]
+
+
+def _shapes(schemas: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The schema of what each route answers with; those that it names are added to `schemas`."""
+    adapters = [(key, "serialization", TypeAdapter(kind)) for key, kind in SHAPES.items()]
+    found, named = TypeAdapter.json_schemas(
+        adapters,  # type: ignore[arg-type]  # "serialization" is one of its words
+        ref_template="#/components/schemas/{model}",
+    )
+    more = named.get("$defs", {})
+    if twice := more.keys() & schemas.keys():
+        raise ValueError(f"two schemas of one name: {sorted(twice)}")
+    schemas.update(more)
+    return {key: schema for (key, _), schema in found.items()}
+
+
+def _describe(operation: dict[str, Any], shape: dict[str, Any]) -> None:
+    for status, answer in operation["responses"].items():
+        if status in ("200", "201") and _JSON in answer.get("content", {}):
+            answer["content"][_JSON] = {"schema": shape}
 
 
 def _complete_answers(key: tuple[str, str], operation: dict[str, Any]) -> None:

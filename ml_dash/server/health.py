@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request
+from obstore.exceptions import BaseError as StoreError
 
 from ml_dash.server.problems import Problem
+from ml_dash.server.store import reason
 from ml_dash.version import __version__
 from ml_dash.wire import API
 
@@ -60,7 +62,8 @@ class Probe:
         except Exception as error:  # noqa: BLE001 - whatever it is, it does not work
             word = "failing"
             # Its text may have the address of the database in it, and a password in that
-            logger.warning("the %s fails: %s", self.name, type(error).__name__)
+            why = reason(error) if isinstance(error, StoreError) else type(error).__name__
+            logger.warning("the %s fails: %s", self.name, why)
         try:
             asked.get_loop().call_soon_threadsafe(self._take, asked, word)
         except RuntimeError:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from ml_dash.server.store import LostError
+from ml_dash.server.store import LostError, reason
 
 CODES = {
     400: "invalid",
@@ -114,7 +114,8 @@ def install(app: FastAPI) -> None:
 
     async def _away(request: Request, error: Exception) -> JSONResponse:
         # Its text may have the address of the database in it, and a password in that
-        logger.error("%s while answering %s", type(error).__name__, request.url.path)
+        why = reason(error) if isinstance(error, StoreError) else type(error).__name__
+        logger.error("%s while answering %s", why, request.url.path)
         detail = "database or store cannot be reached now; try again"
         return respond(Problem(503, detail, retry_after=2.0))
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -13,9 +18,72 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 from ml_dash import ids
 
+AT_ONCE = 24
+"""Requests that may wait for the store at a time: fewer than there are threads, so that what the
+database alone can answer is answered while the store is silent."""
+
+SILENCE = 3.0
+"""Seconds after which a request that waits for the store speaks for its being silent."""
+
+TIMEOUT = timedelta(seconds=20)
+"""How long a request waits for the store: clients wait for 30 seconds, and are told before."""
+
+_RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=10)}
+_STATUS = re.compile(r"\b([45]\d\d [A-Z][A-Za-z ]{1,40})")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
+
 
 class LostError(OSError):
     """The store has lost or changed bytes that the database knows of."""
+
+
+class SilentError(StoreError):
+    """So many requests wait for the store that no more may."""
+
+
+def reason(error: BaseException) -> str:
+    """What is wrong with a store, in words that hold no secrets: a status and the store's code."""
+    text = str(error)
+    found = [match[1].strip() for match in (_STATUS.search(text), _CODE.search(text)) if match]
+    return ", ".join([type(error).__name__, *found])
+
+
+class Gate:
+    """Lets some requests wait for a store at once, and turns the others away.
+
+    Args:
+        most: how many.
+        silence: seconds that the others wait for one of them to end; not at all where one of them
+            has waited for longer.
+    """
+
+    def __init__(self, most: int = AT_ONCE, silence: float = SILENCE) -> None:
+        self._most = most
+        self._silence = silence
+        self._inside: dict[object, float] = {}
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be one of those that wait.
+
+        Raises:
+            SilentError: there are too many.
+        """
+        key = object()
+        with self._changed:
+            if len(self._inside) >= self._most:
+                oldest = time.monotonic() - min(self._inside.values())
+                left = max(0.0, self._silence - oldest)
+                if not self._changed.wait_for(lambda: len(self._inside) < self._most, left):
+                    raise SilentError("too many requests wait for the store")
+            self._inside[key] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._inside[key]
+                self._changed.notify()
 
 
 class ObjectStore:
@@ -30,10 +98,12 @@ class ObjectStore:
     def __init__(self, url: str, *, endpoint: str = "", region: str = "") -> None:
         self.url = url
         self._store = _open(url, endpoint, region)
+        self._gate = Gate()
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object; it is there whole when this returns."""
-        obstore.put(self._store, key, data)
+        with self._gate.entered():
+            obstore.put(self._store, key, data)
 
     def get(self, key: str, offset: int = 0, size: int | None = None) -> bytes:
         """Bytes of an object.
@@ -42,10 +112,14 @@ class ObjectStore:
             FileNotFoundError: there is none.
             LostError: it ends before those bytes.
         """
-        if size is None:
-            return bytes(obstore.get(self._store, key).bytes())[offset:]
         if size == 0:
             return b""
+        with self._gate.entered():
+            return self._get(key, offset, size)
+
+    def _get(self, key: str, offset: int, size: int | None) -> bytes:
+        if size is None:
+            return bytes(obstore.get(self._store, key).bytes())[offset:]
         try:
             return bytes(obstore.get_range(self._store, key, start=offset, length=size))
         except StoreError:
@@ -57,15 +131,25 @@ class ObjectStore:
         """Remove objects; those that are not there count as removed."""
         for key in keys:
             try:
-                obstore.delete(self._store, key)
+                with self._gate.entered():
+                    obstore.delete(self._store, key)
             except FileNotFoundError:
                 pass  # removed by another process
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int, float]]:
         """Every object below a prefix: key, size, and when it was written."""
-        for batch in obstore.list(self._store, prefix or None):
+        batches = iter(obstore.list(self._store, prefix or None))
+        while True:
+            with self._gate.entered():
+                batch = next(batches, None)
+            if batch is None:
+                return
             for meta in batch:
                 yield meta["path"], meta["size"], meta["last_modified"].timestamp()
+
+    def of_run(self, run_id: str) -> dict[str, int]:
+        """How many bytes each object of a run has."""
+        return {key: size for key, size, _ in self.list(f"runs/{run_id}")}
 
     def ping(self) -> None:
         """Raise unless the store takes and gives an object."""
@@ -93,6 +177,7 @@ def _open(url: str, endpoint: str, region: str) -> LocalStore | MemoryStore | S3
             parts.netloc,
             prefix=parts.path.strip("/") or None,
             config=options,  # type: ignore[arg-type]  # a TypedDict of the same keys
-            client_options={"allow_http": endpoint.startswith("http://")},
+            client_options={"allow_http": endpoint.startswith("http://"), "timeout": TIMEOUT},
+            retry_config=_RETRIES,
         )
     raise ValueError(f"the store {url!r} is none; use s3://bucket/prefix or file:///folder")

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from ml_dash import wire
 from ml_dash.backends import LocalBackend
@@ -21,6 +21,7 @@ from ml_dash.reading.lines import Problems, Segment, read_blocks
 from ml_dash.reading.source import SUFFIX
 from ml_dash.sync.entries import Entry, ReplacedError, batches, entry_of, signature, unreadable
 from ml_dash.sync.listing import stored_files
+from ml_dash.sync.parts import send_parts, smaller
 from ml_dash.sync.pool import Pool
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class FileSender:
         self._offsets: dict[str, int] = {}
         self._waiting: dict[str, Entry] = {}
         self._given_up: dict[str, str] = {}
+        self._part = wire.PART_SIZE  # halved where a proxy takes no requests of that size
 
     @property
     def waiting(self) -> int:
@@ -163,23 +165,23 @@ class FileSender:
                 pool.submit(partial(self._send_large, entry))
 
     def _missing(self, entries: list[Entry]) -> set[str]:
-        from ml_dash.remote import ForbiddenError
+        """Which of some files the server has not; asked in halves where that is too large."""
+        from ml_dash.remote import ForbiddenError, RejectedError
 
-        missing: set[str] = set()
-        for start in range(0, len(entries), wire.MAX_PIECES):
-            asked = [
-                {"sha256": entry.sha256, "size": entry.size}
-                for entry in entries[start : start + wire.MAX_PIECES]
-            ]
-            where = f"{self._path}/blobs/missing"
-            try:
-                missing.update(self._client.json("POST", where, json={"blobs": asked})["missing"])
-            except ForbiddenError:  # a reader, who has nothing to send if all are there
-                stored = stored_files(self._client, self._path)
-                if any(entry.sha256 not in stored for entry in entries):
-                    raise
-                return set()
-        return missing
+        asked = [{"sha256": entry.sha256, "size": entry.size} for entry in entries]
+        where = f"{self._path}/blobs/missing"
+        try:
+            return set(self._client.json("POST", where, json={"blobs": asked})["missing"])
+        except ForbiddenError:  # a reader, who has nothing to send if all are there
+            stored = stored_files(self._client, self._path)
+            if any(entry.sha256 not in stored for entry in entries):
+                raise
+            return set()
+        except RejectedError as error:
+            if error.code != "too_large" or len(entries) == 1:
+                raise
+        middle = len(entries) // 2
+        return self._missing(entries[:middle]) | self._missing(entries[middle:])
 
     def _send_small(self, batch: list[Entry]) -> None:
         """Send several files in one request; in two where that is too large."""
@@ -200,8 +202,11 @@ class FileSender:
                 "POST", f"{self._path}/blobs", body=body, headers={"Content-Type": wire.FRAMES}
             )
         except RejectedError as error:
-            if error.code != "too_large" or len(batch) == 1:
+            if error.code != "too_large":
                 raise
+            if len(batch) == 1:
+                self._send_large(batch[0])  # which can do with smaller requests
+                return
             middle = len(batch) // 2
             self._send_small(batch[:middle])
             self._send_small(batch[middle:])
@@ -240,7 +245,9 @@ class FileSender:
                 entry.seen = signature(file)
                 if os.fstat(file.fileno()).st_size != entry.size:
                     raise ReplacedError("another file has taken its place")
-                self._send_parts(entry, file)
+                while part := send_parts(self._client, self._path, entry, file, self._part):
+                    self._part = min(self._part, smaller(part))
+                self._done(entry, entry.size)
         except ReplacedError as error:
             self._wait(entry, str(error))
         except NotFoundError:
@@ -248,40 +255,10 @@ class FileSender:
                 f"the upload of {entry.path!r} was ended by another one; it is looked at again"
             ) from None
         except RejectedError as error:
-            if error.code != "differs":
+            if error.code not in ("differs", "parts", "too_large"):
                 raise
-            self._wait(entry, "it changed while it was sent")
-
-    def _send_parts(self, entry: Entry, file: BinaryIO) -> None:
-        from ml_dash.remote import NotFoundError
-
-        about = {"sha256": entry.sha256, "size": entry.size}
-        upload = self._client.json("POST", f"{self._path}/uploads", json=about)
-        address = f"{self._path}/uploads/{upload['upload']}"
-        offset, part_size = int(upload["offset"]), int(upload["part_size"])
-        digest = hashlib.sha256(usedforsecurity=False)
-        position = 0
-        while position < entry.size:
-            # Up to where the server has it, it is only read, to know that it is the same file.
-            size = min(part_size, offset - position if position < offset else part_size)
-            try:
-                data = file.read(size)
-            except OSError as error:
-                raise unreadable(error) from None
-            if not data:
-                raise ReplacedError("it became shorter while it was sent")
-            digest.update(data)
-            position += len(data)
-            if position == entry.size and digest.hexdigest() != entry.sha256:
-                raise ReplacedError("another file has taken its place")
-            if position > offset:
-                answer = self._client.json(
-                    "PUT", address, params={"offset": position - len(data)}, body=data
-                )
-                if int(answer["offset"]) != position:
-                    raise NotFoundError(f"another one sends {entry.path!r}, too")
-        self._client.json("POST", f"{address}/complete")
-        self._done(entry, entry.size)
+            why = "it changed while it was sent" if error.code == "differs" else str(error)
+            self._wait(entry, why)
 
     def _done(self, entry: Entry, size: int) -> None:
         self.files += 1

@@ -14,7 +14,7 @@ from ml_dash.backends import LocalBackend
 from ml_dash.backends.blobs import CHUNK, BlobFolder, Draft
 from ml_dash.backends.http import DATA, HttpBackend
 from ml_dash.remote.errors import BusyError, UnreachableError
-from ml_dash.sync.listing import local_crc, stored_segments
+from ml_dash.sync.listing import local_crc, stored_segments, way_back
 from ml_dash.sync.origin import Origin, keep_origin
 from ml_dash.sync.trouble import BackOff, is_refusal
 
@@ -60,19 +60,6 @@ class DownloadReport:
 
 class _LostError(Exception):
     """The server does not give bytes that it should have."""
-
-
-def way_back(prefix: str, folder: str | Path = "FOLDER") -> str:
-    """How a damaged copy on a server is replaced.
-
-    Args:
-        prefix: of the run there.
-        folder: which has all of it.
-    """
-    return (
-        "the server's store has lost bytes. From a folder that has the whole run,"
-        f" `ml-dash delete {prefix} --server` and then `ml-dash sync {folder}` replace its copy"
-    )
 
 
 def download(
@@ -146,7 +133,16 @@ class _Download:
             raise DownloadError(f"{error}: {way_back(prefix)}") from None
         if not is_new:  # known by now to be the same run
             keep_origin(self._folder, origin)
+        self._write_views()
         return self.report
+
+    def _write_views(self) -> None:
+        """Make `run.json` and `params.json` of a run that has ended, as its end has made them."""
+        from ml_dash.reading import RunView, write_views
+        from ml_dash.reading.status import RUNNING
+
+        if RunView(self._local, recover=False).status != RUNNING:
+            write_views(self._folder)
 
     def _segments(self, segments: list[tuple[str, int, int]]) -> None:
         for place, size, crc in segments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -15,6 +16,9 @@ from ml_dash.reading.source import ROOMS, SUFFIX
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
+
+NAMED = 3
+"""Segments and files that a sentence names."""
 
 PAGE = 10_000
 """Segments that are asked for at a time."""
@@ -53,6 +57,47 @@ def stored_files(client: RemoteClient, run_path: str) -> set[str]:
         cursor = page.get("next")
         if not cursor:
             return found
+
+
+def lost_there(client: RemoteClient, run: dict[str, Any], folder: Path) -> list[str]:
+    """What the server's store has lost of a run that its database knows, in one sentence, if any.
+
+    Older servers do not tell; it costs them a list of objects, and nothing is read.
+
+    Args:
+        client: the server.
+        run: as the server shows it.
+        folder: which has all of it.
+    """
+    from ml_dash.remote import NotFoundError
+    from ml_dash.remote.failures import garbled
+
+    try:
+        found = client.json("GET", f"/runs/{run['id']}/lost")
+    except NotFoundError:
+        return []
+    try:
+        count = int(found["count"])
+        names = [*map(str, found["segments"]), *map(str, found["files"])]
+    except (LookupError, TypeError, ValueError):
+        raise garbled(client.url, "does not say what is lost") from None
+    if not count:
+        return []
+    shown = ", ".join(names[:NAMED]) + (f" and {count - NAMED:,} more" if count > NAMED else "")
+    return [f"{shown}: {way_back(str(run['prefix']), folder)}"]
+
+
+def way_back(prefix: str, folder: str | Path = "FOLDER") -> str:
+    """How a damaged copy on a server is replaced.
+
+    Args:
+        prefix: of the run there.
+        folder: which has all of it.
+    """
+    return (
+        "the server's store has lost bytes. From a folder that has the whole run,"
+        f" `ml-dash delete {prefix} --server` and then `ml-dash sync {folder}` replace its copy"
+    )
 
 
 def local_crc(backend: LocalBackend, path: str, size: int) -> int:

@@ -11,7 +11,7 @@ from ml_dash.backends import LocalBackend
 from ml_dash.reading.lines import Segment
 from ml_dash.run_folder import first_id
 from ml_dash.sync.blobs import FileSender
-from ml_dash.sync.listing import local_segments
+from ml_dash.sync.listing import local_segments, lost_there
 from ml_dash.sync.origin import key_of
 from ml_dash.sync.report import ReplicaReport
 from ml_dash.sync.segments import RowSender
@@ -63,6 +63,7 @@ class Replica:
         self._files: FileSender | None = None
         self._url: str | None = None
         self._live: set[str] | None = None
+        self._lost: list[str] = []
 
     def connect(self) -> None:
         """Find the run on the server, or make it there, and ask what it has.
@@ -74,6 +75,8 @@ class Replica:
         run = self._found()
         sender = RowSender(self.backend, self.client, str(run["id"]))
         sender.fetch_ends(verify=self._verify)
+        if self._verify:
+            self._lost = lost_there(self.client, run, self.backend.folder)
         files = FileSender(self.backend, self.client, str(run["id"]))
         if self._rows is not None and self._files is not None:  # what was counted stays counted
             sender.rows, sender.bytes = self._rows.rows, self._rows.bytes
@@ -85,19 +88,20 @@ class Replica:
     def _found(self) -> dict[str, Any]:
         """The run on the server; made there, unless it may only be looked at."""
         from ml_dash.remote import ForbiddenError, NotFoundError
+        from ml_dash.remote.runs import run_in
 
         prefix = self._prefix or key_of(self.backend.folder)
         about = {"prefix": prefix, "id": first_id(self.backend) or "", "create": True}
         try:
-            run = self.client.json("POST", "/runs", json=about)["run"]
+            return run_in(self.client, self.client.json("POST", "/runs", json=about))
         except ForbiddenError as error:
             if not self._look:
                 raise
             try:
-                run = self.client.json("POST", "/runs", json=about | {"create": False})["run"]
+                about["create"] = False
+                return run_in(self.client, self.client.json("POST", "/runs", json=about))
             except (ForbiddenError, NotFoundError):
                 raise error from None
-        return dict(run)
 
     def advance(self, progress: Callable[[Progress], None] | None = None) -> bool:
         """Send all rows and files that are there now; whether there was anything.
@@ -131,8 +135,10 @@ class Replica:
         rows, files = self._rows, self._files
         if rows is None or files is None:
             but = other_senders(self.backend) if own else ()
-            return ReplicaReport(pending=local_size(self.backend, but), error=error)
-        problems = list(rows.stuck.values())
+            here = local_size(self.backend, but)
+            # A run that this process records is new there as a rule; any other may be there whole.
+            return ReplicaReport(pending=here, error=error, known=not self._look)
+        problems = [*rows.stuck.values(), *self._lost]
         if settled:
             problems += files.problems()
         return ReplicaReport(

@@ -19,6 +19,7 @@ class ReplicaReport:
         problems: what will not be sent as things are, and why, one sentence each.
         error: what keeps the rest from being sent now.
         url: the run's address on the server, once it is known.
+        known: whether the server has said what it has; if not, all that is here counts as pending.
     """
 
     rows: int = 0
@@ -30,6 +31,7 @@ class ReplicaReport:
     problems: tuple[str, ...] = ()
     error: str | None = None
     url: str | None = None
+    known: bool = True
 
     @property
     def ok(self) -> bool:
@@ -38,8 +40,10 @@ class ReplicaReport:
 
     def __str__(self) -> str:
         parts = []
-        if self.pending:
+        if self.pending and self.known:
             parts.append(f"{self.pending:,} bytes of rows not yet on the server")
+        elif self.pending:
+            parts.append(f"what of the {self.pending:,} bytes of rows is there is not known")
         if self.pending_files:
             parts.append(f"{self.pending_files:,} files not yet on the server")
         parts.extend(self.problems)

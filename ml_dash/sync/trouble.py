@@ -9,7 +9,7 @@ LONGEST = 60.0
 """Seconds between two attempts at most, unless the server asks for more."""
 
 MOST_ASKED = 300.0
-"""Seconds that a server may ask to be left alone."""
+"""Seconds for which a server is left alone at most, though it may ask for more."""
 
 
 class BackOff:
@@ -65,6 +65,6 @@ def ends_replication(error: BaseException, *, connected: bool) -> bool:
 
     if connected:
         return isinstance(error, NotFoundError)  # somebody deleted the run there
-    if isinstance(error, RejectedError) and error.status == 409:
-        return False  # somebody else makes the same just now
+    if isinstance(error, RejectedError) and error.status in (409, 413):
+        return False  # somebody else makes the same just now; a proxy refuses what is small
     return isinstance(error, (ForbiddenError, RejectedError))

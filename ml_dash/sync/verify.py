@@ -48,9 +48,11 @@ def differences(
     Raises:
         RemoteError: the server does not answer that now, or has no such run.
     """
+    from ml_dash.remote.runs import run_in
+
     backend = LocalBackend(folder)
     about = {"prefix": prefix or key_of(folder), "id": first_id(backend) or "", "create": False}
-    run = client.json("POST", "/runs", json=about)["run"]
+    run = run_in(client, client.json("POST", "/runs", json=about))
     run_path = f"/runs/{run['id']}"
     stored = {path: (size, crc) for path, size, crc in stored_segments(client, run_path)}
     found: list[str] = []

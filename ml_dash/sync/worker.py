@@ -257,7 +257,7 @@ class Worker:
     def _fail(self, error: Exception) -> float:
         """Take note of a failure; seconds to wait."""
         from ml_dash.remote import RemoteError
-        from ml_dash.sync.trouble import BackOff, ends_replication, kind_of
+        from ml_dash.sync.trouble import MOST_ASKED, BackOff, ends_replication, kind_of
 
         known = isinstance(error, RemoteError)
         self._error = str(error) if known else f"replication failed: {error!r}"
@@ -269,7 +269,10 @@ class Worker:
             self._refusal = error
             self._say("stopped", f"{text}. The run {self._prefix!r} stays in {self._folder} only")
             return 0.0
-        self._say(kind_of(error), f"{text}. The run goes on, and is sent as soon as that works")
+        then = "is sent as soon as that works"
+        if (getattr(error, "retry_after", None) or 0.0) > MOST_ASKED:
+            then = f"the server is asked again every {MOST_ASKED / 60:.0f} min"
+        self._say(kind_of(error), f"{text}. The run goes on, and {then}")
         self._back_off = self._back_off or BackOff()
         self._failure = error
         return self._back_off.next(error)

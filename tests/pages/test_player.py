@@ -29,6 +29,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     with Experiment(f"lab/{MARKUP}", dash_root=root, echo=False).run as experiment:
         for step in range(10):
             experiment.track(MARKUP).append({MARKUP: MARKUP}, step=step)
+    with Experiment("lab/space", dash_root=root, echo=False).run as experiment:
+        for step in range(10):
+            experiment.track("tip").append({"x": step, "y": 2 * step, "z": 4 * step}, step=step)
     with Shown(root) as found:
         yield found
 
@@ -342,3 +345,31 @@ def test_markup_is_shown_and_does_nothing(page: Page, shown: Shown) -> None:
     page.wait_text(".stage", "no frames")
     page.wait_text(".values", MARKUP)
     assert page.evaluate("document.querySelectorAll('main img').length") == 0
+
+
+def test_the_address_has_the_look_that_this_browser_keeps(page: Page, shown: Shown) -> None:
+    """A colleague's browser keeps another one, and shall show the same."""
+    log = "[...document.querySelectorAll('.curves button')].find(b => b.textContent === 'Log')"
+    told = "new URLSearchParams(location.search).get('log')"
+    shown.view(page, "player", "one", step=5)
+    page.wait(f"{told} === '0'")
+    page.run(f"{log}.click()")
+    page.wait(f"{told} === '1'")
+    shown.view(page, "player", "one", step=6)
+    page.wait(f"{told} === '1'")
+    page.run("localStorage.clear()")
+    page.open(page.url)
+    page.wait(f"{log}?.getAttribute('aria-pressed') === 'true'")
+
+
+def test_the_plane_of_the_path_is_in_the_address(page: Page, shown: Shown) -> None:
+    """Who opens the address sees the same side of the way."""
+    shown.view(page, "player", "space", step=5)
+    page.wait("document.querySelector('.path circle')")
+    choose = "const s = document.querySelector('[aria-label=Plane]'); s.value = 'xz';"
+    page.run(f"{choose} s.dispatchEvent(new Event('change'))")
+    page.wait("new URLSearchParams(location.search).get('plane') === 'xz'")
+    page.wait_text(".path .mono", "5, 20")
+    page.open(page.url)
+    page.wait_text(".path .mono", "5, 20")
+    assert page.evaluate("document.querySelector('[aria-label=Plane]').value") == "xz"

@@ -231,3 +231,29 @@ def test_it_can_be_read_on_a_telephone(page: Page, shown: Shown) -> None:
     shown.open(page)
     wait_names(page, "broken", MARKUP, "beta", "alpha")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_boxes_are_called_as_their_runs(page: Page, shown: Shown) -> None:
+    """Who hears the table knows which run a box chooses."""
+    shown.open(page)
+    wait_names(page, "broken", MARKUP, "beta", "alpha")
+    labels = "[...document.querySelectorAll('tbody input')].map(e => e.ariaLabel)"
+    assert page.evaluate(labels) == [f"choose {n}" for n in ("broken", MARKUP, "beta", "alpha")]
+
+
+def test_no_more_runs_are_compared_than_can_be_told_apart(page: Page, tmp_path: Path) -> None:
+    """Of those that are chosen the first hundred, which is said."""
+    for number in range(102):
+        made = Experiment(f"lab/{number}", dash_root=tmp_path, echo=False, environment=False)
+        with made.run:
+            pass
+    with Shown(tmp_path) as many:
+        many.open(page)
+        page.wait("document.querySelectorAll('tbody tr').length >= 100")
+        page.run("document.querySelector('.pane').scrollTop = 1e6")
+        page.wait("document.querySelectorAll('tbody tr').length === 102")
+        page.click("thead input")
+        page.wait_text("a.main", "Compare the first 100")
+        chosen = "new URL(document.querySelector('a.main').href).searchParams.getAll('run').length"
+        assert page.evaluate(chosen) == 100
+        page.leave()

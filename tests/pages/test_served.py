@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import ml_dash
 from ml_dash.sync import replicate
 
 from .browser import Page
@@ -25,7 +27,8 @@ class Served:
     def __init__(self, server: ServerProcess, person: Person, root: Path) -> None:
         self.server = server
         self.person = person
-        client = person.client()
+        self.root = root
+        self.client = client = person.client()
         replicate(root / "lab/one", client, "lab/one")
         (run,) = client.json("GET", "/runs")["runs"]
         self.run = str(run["id"])
@@ -103,3 +106,39 @@ def test_tags_are_kept_by_the_server(page: Page, served: Served) -> None:
     page.type("dialog input", "seen")
     page.run(f"{press}.click()", "Save")
     page.wait_text("tbody", "seen")
+
+
+def are(page: Page, expression: str, wanted: list[str]) -> bool:
+    """Whether an expression has a value."""
+    return bool(page.evaluate(expression) == wanted)
+
+
+def test_a_reader_is_offered_nothing_that_they_may_not(page: Page, served: Served) -> None:
+    """No tags, no deletion of a team's runs; a writer may tag, and only an owner delete."""
+    anna, otto = served.client, served.server.add_user("oskar")
+    anna.json("POST", "/namespaces", json={"name": "team"})
+    record(served.root, "lab/team", steps=5)
+    replicate(served.root / "lab/team", anna, "team/lab/one")
+    seen = "[...document.querySelectorAll('.bar button')].map(b => b.textContent)"
+    for role, offered in (("reader", []), ("writer", ["Tags…"]), ("owner", ["Tags…", "Delete…"])):
+        anna.json("PUT", f"/namespaces/team/members/{otto.name}", json={"role": role})
+        page.open(f"{served.server.url}/")
+        if "/login" in page.url:
+            served.log_in(page, otto.name)
+        page.wait_text("tbody", "one")
+        page.run("document.querySelector('tbody input').click()")
+        page.wait_text("main", "Open")
+        wanted = [*offered, "Columns"]
+        page.wait(partial(are, page, seen, wanted))
+        page.run("return new Promise(done => setTimeout(done, 300))")
+        assert page.evaluate(seen) == wanted
+
+
+def test_the_id_that_the_command_line_tells_opens_the_run(page: Page, served: Served) -> None:
+    """It leads to the address that others have; and the address's id leads the other way."""
+    own = ml_dash.open_run(served.root / "lab/one").id
+    page.open(f"{served.server.url}/view?run={own}&tab=params")
+    served.log_in(page)
+    page.wait_text("#where", "anna/lab/one")
+    page.wait("new URLSearchParams(location.search).get('run') === arguments[0]", served.run)
+    assert "tab=params" in page.url

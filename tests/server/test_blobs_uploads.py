@@ -209,3 +209,33 @@ def test_a_wrong_announcement_is_refused(inside: Inside, about: dict[str, Any]) 
     run = make_run(anna)
     answer = anna.post(f"/api/v1/runs/{run}/uploads", json=about)
     assert answer.status_code in (413, 422)
+
+
+def test_an_upload_is_begun_anew_in_smaller_parts(inside: Inside) -> None:
+    """For a proxy that takes less; what had come is dropped, and the content is whole."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    body = bytes(range(250)) * 9
+    first = begin(anna, run, body)
+    send(anna, run, first["upload"], body[:PART])
+    about = {"sha256": sha(body), "size": len(body), "part_size": 300}
+    smaller = anna.post(f"/api/v1/runs/{run}/uploads", json=about).json()
+    assert smaller == {"upload": first["upload"], "offset": 0, "part_size": 300}
+    for at in range(0, len(body), 300):
+        assert put(anna, run, smaller["upload"], at, body[at : at + 300]).status_code == 200
+    assert finish(anna, run, smaller["upload"]).status_code == 200
+    assert anna.get(f"/api/v1/runs/{run}/blobs/{sha(body)}").content == body
+    keys = [key for key, _, _ in inside.app.state.store.list(f"runs/{run}")]
+    assert len(keys) == -(-len(body) // 300), "the dropped part is gone from the store"
+    assert anna.get(f"/api/v1/runs/{run}/lost").json()["count"] == 0
+
+
+def test_an_upload_has_ten_thousand_small_parts_at_most(inside: Inside) -> None:
+    """Of parts of the usual size it may have more."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    about = {"sha256": "a" * 64, "size": 10_000 * 300 + 1, "part_size": 300}
+    refused = anna.post(f"/api/v1/runs/{run}/uploads", json=about)
+    assert (refused.status_code, refused.json()["code"]) == (422, "parts")
+    about["part_size"] = PART
+    assert anna.post(f"/api/v1/runs/{run}/uploads", json=about).status_code == 200

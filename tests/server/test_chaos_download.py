@@ -160,3 +160,14 @@ def test_a_run_may_be_downloaded_while_it_is_written(server: Served, tmp_path: P
     upload(tmp_path / "download/live", client, "download/live")
     download(run, client, tmp_path / "copy")
     check_same(tmp_path / "copy", tmp_path / "download/live")
+
+
+def test_a_downloaded_run_has_the_views_that_its_end_has_made(
+    server: Served, tmp_path: Path
+) -> None:
+    """`run.json` and `params.json`, which scripts read, with the same in them."""
+    person = server.person()
+    folder, client = record(tmp_path, "views/one", 5), server.client(person)
+    download(upload(folder, client, "views/one"), client, tmp_path / "copy")
+    for name in ("run.json", "params.json"):
+        assert (tmp_path / "copy" / name).read_bytes() == (folder / name).read_bytes()

@@ -91,8 +91,9 @@ def test_few_values_come_back_as_they_were_recorded(client: Any) -> None:
     begun = [{"timestamp": 98.0, "event": "start", "session": "s", "root": True}]
     run, _ = fill(client, {"run/w.jsonl": begun, "metrics/m/w.jsonl": rows})
     by_step = draw(client, run, "metrics/m", columns="v,n,b")
-    assert by_step["exact"] and by_step["columns"]["v"]["x"] == [5, 5, 6, 6]
-    assert by_step["columns"]["v"]["mean"] == [values[0], values[2], values[1], values[3]]
+    assert by_step["exact"] and by_step["columns"]["v"]["x"] == [5, 6, 5, 6]
+    assert by_step["columns"]["v"]["mean"] == values
+    assert by_step["columns"]["v"]["passes"] == [0, 2]
     assert by_step["columns"]["n"]["min"] == [2.0**53] * 4
     assert by_step["columns"]["b"]["max"] == [1.0] * 4
     by_time = draw(client, run, "metrics/m", columns="v", x="time")
@@ -100,19 +101,6 @@ def test_few_values_come_back_as_they_were_recorded(client: Any) -> None:
     since = draw(client, run, "metrics/m", columns="v", x="relative", **{"from": 3})
     assert since["origin"] == 98.0 and since["columns"]["v"]["x"] == [3.0, 4.0, 5.0]
     assert since["columns"]["v"]["max"] == values[1:]
-
-
-def test_rows_with_a_clock_of_their_own_are_counted_from_their_first(client: Any) -> None:
-    """A simulation's seconds are no moment of the day; others count from the run's start."""
-    begun = [{"timestamp": 1.7e9, "event": "start", "session": "s", "root": True}]
-    own = [{"timestamp": 5.0 + i, "v": 1.0} for i in range(3)]
-    other = [{"timestamp": 1.7e9 + 1 + i, "v": 1.0} for i in range(3)]
-    segments = {"run/w.jsonl": begun, "tracks/sim/w.jsonl": own, "metrics/m/w.jsonl": other}
-    run, _ = fill(client, segments)
-    found = draw(client, run, "tracks/sim", columns="v", x="relative")
-    assert (found["origin"], found["columns"]["v"]["x"]) == (5.0, [0.0, 1.0, 2.0])
-    found = draw(client, run, "metrics/m", columns="v", x="relative")
-    assert (found["origin"], found["columns"]["v"]["x"]) == (1.7e9, [1.0, 2.0, 3.0])
 
 
 def test_buckets_are_those_of_a_plain_loop(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

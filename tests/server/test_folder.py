@@ -113,6 +113,16 @@ def test_streams_are_those_of_the_files(folder: Folder, root: Path) -> None:
     assert picture == local.files.read_bytes(file["path"])
 
 
+def test_a_file_that_is_gone_from_the_folder_is_told_as_lost(folder: Folder, root: Path) -> None:
+    """The files are the store's objects here, and none of a whole run is lost."""
+    run = folder.runs()["arm"]["id"]
+    assert folder.get(f"{run}/lost").json() == {"count": 0, "segments": [], "files": []}
+    frame = min((root / "robotics/arm/files/data").rglob("*.png"))
+    frame.unlink()
+    lost = folder.get(f"{run}/lost").json()
+    assert lost["count"] == 1 and Path(lost["files"][0]).name == frame.name
+
+
 def test_a_run_that_goes_on_is_followed(folder: Folder, root: Path) -> None:
     """What is added to a run that was opened is there at the next look, and so is a new run."""
     with Experiment("robotics/live", dash_root=root).run as run:

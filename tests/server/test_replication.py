@@ -37,7 +37,7 @@ def segment_of(folder: Path, room: str) -> str:
 
 
 def test_a_second_sync_only_asks(server: Served, tmp_path: Path) -> None:
-    """Three questions, however large the run is, and no bytes of rows or files."""
+    """Four questions, however large the run is, and no bytes of rows or files."""
     person = server.person()
     folder = record(tmp_path, "again/one", 10)
     assert replicate(folder, server.client(person)).ok
@@ -45,7 +45,8 @@ def test_a_second_sync_only_asks(server: Served, tmp_path: Path) -> None:
         report = replicate(folder, server.client(person, proxy.url))
     assert report.ok and (report.rows, report.bytes, report.files) == (0, 0, 0)
     kinds = [(method, path.rpartition("/")[2]) for method, path, _ in proxy.asked]
-    assert kinds == [("POST", "runs"), ("GET", "segments"), ("POST", "missing")]
+    asked = [("POST", "runs"), ("GET", "segments"), ("GET", "lost"), ("POST", "missing")]
+    assert kinds == asked
     assert sum(size for *_, size in proxy.asked) < 2_000
 
 

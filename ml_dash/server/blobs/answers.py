@@ -8,6 +8,7 @@ are shown where they are asked for; SVG is a document that runs scripts, and non
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -91,9 +92,11 @@ def serve_blob(
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{blob.size}"
     status = 206 if partial else 200
     pieces = iterate_blob(objects, blob, begin, end)
-    if end - begin > PIECE:
-        return StreamingResponse(pieces, status, headers=headers, media_type=kind)
     try:
+        if end - begin > PIECE:
+            first = next(pieces)  # before anything is said of success
+            whole = chain([first], pieces)
+            return StreamingResponse(whole, status, headers=headers, media_type=kind)
         return Response(b"".join(pieces), status, headers=headers, media_type=kind)
     except FileNotFoundError:
         raise Problem(404, f"the content {blob.sha256} has been deleted") from None

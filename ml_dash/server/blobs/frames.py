@@ -15,6 +15,7 @@ from sqlalchemy import func, or_, select
 from ml_dash.reading.files import IMAGES
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
+from ml_dash.server.streams.clocks import Clocks, Span
 from ml_dash.server.tables import File, Segment
 
 KEPT = 300_000
@@ -90,9 +91,14 @@ cameras = Cameras()
 """Those of this process."""
 
 
-def describe(found: dict[str, Camera]) -> list[dict[str, Any]]:
-    """What cameras there are: name, count, and from which step and time to which they go."""
+def describe(found: dict[str, Camera], clocks: Clocks) -> list[dict[str, Any]]:
+    """What cameras there are: name, count, and from which step and time to which they go.
+
+    `origin` is from when on their seconds count.
+    """
     told = []
+    spans = {name: Span(camera.keys[0][0], camera.keys[-1][0]) for name, camera in found.items()}
+    clocks = clocks.joined(spans.values())
     for name, camera in sorted(found.items()):
         steps = [step for step in camera.steps if step is not None]
         told.append(
@@ -100,7 +106,8 @@ def describe(found: dict[str, Camera]) -> list[dict[str, Any]]:
                 "name": name,
                 "count": len(camera.keys),
                 "steps": [min(steps), max(steps)] if steps else None,
-                "times": [camera.keys[0][0], camera.keys[-1][0]],
+                "times": list(spans[name]),
+                "origin": clocks.origin(spans[name]),
             }
         )
     return told

@@ -13,11 +13,13 @@ from ml_dash.server.access import Data, Granted, Objects, ReadRun, WriteRun
 from ml_dash.server.blobs import uploads
 from ml_dash.server.blobs.answers import BYTES, FOR_EVER, GUARDS, serve_blob
 from ml_dash.server.blobs.content import check_sha256, known, read_batch, store_small
+from ml_dash.server.blobs.folders import list_folders, list_inside
 from ml_dash.server.blobs.frames import Camera, cameras, describe, page
 from ml_dash.server.blobs.listing import find_file, list_files
 from ml_dash.server.bodies import read_body
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
+from ml_dash.server.streams.clocks import find_clocks
 from ml_dash.server.tables import Blob
 from ml_dash.wire import API, FRAMES, MAX_PIECES, PART_SIZE, WireError, pack, unpack
 
@@ -74,14 +76,25 @@ async def store_blobs(
     return {"stored": stored}
 
 
+class NewUpload(Content):
+    """A content to be uploaded, in parts of so many bytes."""
+
+    part_size: int = Field(PART_SIZE, ge=1, le=PART_SIZE)
+
+
 @router.post("/uploads")
 def begin_upload(
-    about: Content, request: Request, granted: WriteRun, data: Data, objects: Objects
+    about: NewUpload, request: Request, granted: WriteRun, data: Data, objects: Objects
 ) -> dict[str, Any]:
-    """Begin to upload a large content, or go on where an earlier attempt stood."""
+    """Begin to upload a large content, or go on where an earlier attempt stood.
+
+    Where a proxy takes no requests of 8 MiB, ask for a smaller `part_size`; an upload that was
+    begun with larger parts is begun anew then.
+    """
     now = request.app.state.now()
     uploads.sweep(data, objects, now)
-    return uploads.begin(data, granted.run_id, about.sha256, about.size, now)._asdict()
+    wanted = uploads.Wanted(about.sha256, about.size, about.part_size)
+    return uploads.begin(data, objects, granted.run_id, wanted, now)._asdict()
 
 
 @router.put("/uploads/{upload}")
@@ -159,7 +172,8 @@ def read_blob(
 @router.get("/frames")
 def read_cameras(request: Request, granted: ReadRun, data: Data) -> dict[str, Any]:
     """The cameras of a run: folders of images, with count, steps and times of their frames."""
-    return {"cameras": describe(_cameras(request, granted, data))}
+    clocks = find_clocks(data, granted.run_id)
+    return {"cameras": describe(_cameras(request, granted, data), clocks)}
 
 
 @router.get("/frames/{camera:path}")
@@ -203,6 +217,27 @@ def read_files(
         raise Problem(422, "a path has no NUL character")
     files, following = list_files(data, granted.run_id, prefix, pattern, cursor, limit)
     return {"files": files, "next": following}
+
+
+@router.get("/folders")
+def read_folder(
+    granted: ReadRun,
+    data: Data,
+    path: str = Query("", max_length=1100),
+    cursor: str = Query("", max_length=1100),
+    limit: int = Query(1000, ge=1, le=10_000),
+) -> dict[str, Any]:
+    """What is in a folder of a run's files: its folders, with what is below them, and its files.
+
+    `folders` are all in the first page; `files` are as in the list of all, and `next` is the
+    `cursor` of the next page of them.
+    """
+    if "\0" in path + cursor:
+        raise Problem(422, "a path has no NUL character")
+    whole = f"{path.strip('/')}/" if path.strip("/") else ""
+    files, following = list_inside(data, granted.run_id, whole, cursor, limit)
+    folders = [] if cursor else list_folders(data, granted.run_id, whole)
+    return {"folders": folders, "files": files, "next": following}
 
 
 @router.head("/files/{path:path}", include_in_schema=False)

@@ -23,10 +23,27 @@ from ml_dash.wire import PART_SIZE
 LARGEST = 1 << 40
 """Bytes that a file may have."""
 
+MOST_PARTS = 10_000
+"""Parts that an upload may have, unless they are of `PART_SIZE`."""
+
 STALE = 2 * 86400.0
 """Seconds without a part after which an upload is given up."""
 
 _SWEPT = 20  # uploads that one request clears away at most
+
+
+class Wanted(NamedTuple):
+    """What is to be uploaded.
+
+    Attributes:
+        sha256: its hash.
+        size: its bytes.
+        part_size: bytes of a part at most.
+    """
+
+    sha256: str
+    size: int
+    part_size: int
 
 
 class Standing(NamedTuple):
@@ -43,15 +60,28 @@ class Standing(NamedTuple):
     part_size: int
 
 
-def begin(data: Database, run_id: str, sha256: str, size: int, now: float) -> Standing:
-    """Begin an upload, or find the one that was begun.
+def begin(
+    data: Database, objects: ObjectStore, run_id: str, wanted: Wanted, now: float
+) -> Standing:
+    """Begin an upload, or find the one that was begun; anew, where its parts are too large.
 
     Raises:
-        Problem: 413, the file is too large; 422, it is known with another size.
+        Problem: 413, the file is too large; 422, it is known with another size, or, with the code
+            `parts`, would have too many parts.
     """
+    sha256, size = wanted.sha256, wanted.size
+    part_size = min(PART_SIZE, wanted.part_size)
     check_sha256(sha256)
     if size > LARGEST:
         raise Problem(413, f"a file may have {LARGEST:,} bytes; this one has {size:,}")
+    if part_size < PART_SIZE and size > part_size * MOST_PARTS:
+        raise Problem(
+            422,
+            f"a file of {size:,} bytes cannot be sent in parts of {part_size:,}: a proxy before the"
+            " server takes too small requests for it",
+            code="parts",
+        )
+    unused: list[str] = []
 
     def work(session: Session) -> Standing:
         lock_run(session, run_id)
@@ -67,15 +97,21 @@ def begin(data: Database, run_id: str, sha256: str, size: int, now: float) -> St
         ).first()
         if upload is None:
             upload = Upload(id=ids.new_id(), run_id=run_id, sha256=sha256, size=size)
-            upload.part_size, upload.parts, upload.created = PART_SIZE, [], now
+            upload.part_size, upload.parts, upload.created = part_size, [], now
             upload.received = 0
             session.add(upload)
+        unused.clear()
+        if upload.part_size > part_size and blob is None:
+            unused.extend(upload.parts)
+            upload.part_size, upload.parts, upload.received = part_size, [], 0
         upload.touched = now
         if blob is not None:
             upload.received = size
         return Standing(upload.id, upload.received, upload.part_size)
 
-    return data.transaction(work)
+    standing = data.transaction(work)
+    objects.delete(unused)
+    return standing
 
 
 def put_part(

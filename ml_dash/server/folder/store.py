@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,15 @@ class FolderStore(ObjectStore):
             for run_id in run_ids:
                 if held := self._runs.pop(run_id, None):
                     held.close()
+
+    def of_run(self, run_id: str) -> dict[str, int]:
+        """See `ObjectStore.of_run`."""
+        folder = self.backend(run_id).folder
+        paths = (Path(inside, name) for inside, _, names in os.walk(folder) for name in names)
+        return {
+            key_of(run_id, path.relative_to(folder).as_posix()): path.lstat().st_size
+            for path in paths
+        }
 
     def get(self, key: str, offset: int = 0, size: int | None = None) -> bytes:
         """See `ObjectStore.get`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -153,7 +152,7 @@ class Watch:
             )
             session.flush()
         run = Run(
-            id=_stable_id(f"{project}/{name}"),
+            id=ids.stable_id(f"{project}/{name}"),
             project_id=self._projects[project],
             name=name,
             created=now,
@@ -209,12 +208,6 @@ class Watch:
             while self._data.transaction(lambda session: contents.take(session, time.time())):
                 if self._end.is_set():
                     return
-
-
-def _stable_id(prefix: str) -> str:
-    """An id that a run keeps when the pages are started again: links to it stay good."""
-    digest = hashlib.sha256(prefix.encode("utf-8", "surrogateescape")).digest()
-    return str(int.from_bytes(digest[:8]) >> 1)
 
 
 def _recover(backend: LocalBackend) -> None:

@@ -19,6 +19,7 @@ from ml_dash.server.runs.changes import change_run, delete_run
 from ml_dash.server.runs.filter import LONGEST
 from ml_dash.server.runs.fold import clean
 from ml_dash.server.runs.listing import NEWEST_FIRST, Wanted, list_runs
+from ml_dash.server.runs.lost import Lost, find_lost
 from ml_dash.server.runs.upsert import find_or_make
 from ml_dash.server.segments.stored import StoredRun
 from ml_dash.server.tables import Namespace, Project, Run
@@ -106,6 +107,15 @@ def read_params(granted: ReadRun, data: Data, objects: Objects) -> Response:
     view = RunView(StoredRun(data, objects, granted.run_id), granted.run_id, recover=False)
     params = clean(dict(view.params.flat))
     return Response(orjson.dumps({"params": params}), media_type="application/json")
+
+
+@router.get("/runs/{run}/lost")
+def read_lost(granted: ReadRun, data: Data, objects: Objects) -> Lost:
+    """What of a run the store behind the server has lost, by the list of its objects.
+
+    `count` says of how many segments and contents; a hundred of each are named, files by path.
+    """
+    return find_lost(data, objects, granted.run_id)
 
 
 @router.patch("/runs/{run}")

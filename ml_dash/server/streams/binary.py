@@ -33,7 +33,10 @@ def pack_chart(chart: Chart, facts: Mapping[str, Any]) -> bytes:
     parts = _Parts()
     columns = {}
     for name, curve in chart.curves.items():
-        columns[name] = {"count": len(curve["x"]), "at": parts.size}
+        told: dict[str, Any] = {"count": len(curve["x"]), "at": parts.size}
+        if "passes" in curve:
+            told |= {"passes": np.asarray(curve["passes"]).tolist(), "names": curve["names"]}
+        columns[name] = told
         for key, kind in _CURVE.items():
             parts.add(curve[key], kind)
     return parts.join({**facts, "values": "float64", "columns": columns})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ml_dash.reading.entries import Floats
+from ml_dash.reading.entries import Booleans, Floats
 from ml_dash.server.problems import Problem
 from ml_dash.server.streams.chunks import Piece, StoredStream
 from ml_dash.server.streams.numbers import numbers
+from ml_dash.server.streams.passes import EPISODE, Passes, find_passes, repeats
 from ml_dash.server.streams.table import Table
 
 MOST = 16_000_000
@@ -22,10 +24,15 @@ MOST_VALUES = 32_000_000
 """Rows times columns of one chart: what it holds while it is made is nine bytes of each."""
 
 _LARGE = 2_000_000
+_TIMES = 4  # as many buckets as were asked for, at most, of all passes together
+_LEAST = 16  # buckets of a pass
 _large = threading.BoundedSemaphore(2)  # charts of many values at once, so that memory suffices
 
 Curve = dict[str, Any]
-"""Arrays of one length: `x`, `min`, `max`, `mean`, `count`, `nonfinite`."""
+"""Arrays of one length: `x`, `min`, `max`, `mean`, `count`, `nonfinite`.
+
+Where there are several lines, `passes` are the places at which they begin, and `names` theirs.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,11 @@ def _draw(
     stream: StoredStream, pieces: Sequence[Piece], columns: Sequence[str], axis: Axis, buckets: int
 ) -> Chart:
     table = Table(numbers.load_all(stream, pieces, columns), pieces, stream.is_track)
-    xs = table.steps() if axis.kind == "step" else table.timestamps - axis.origin
+    steps = table.steps()
+    xs = steps if axis.kind == "step" else table.timestamps - axis.origin
+    passes = None
+    if repeats(steps):
+        passes = find_passes(steps, _episodes(stream, pieces), axis.kind == "step")
     inside = ~np.isnan(xs)
     if axis.low is not None:
         inside &= xs >= axis.low
@@ -120,12 +131,75 @@ def _draw(
         data, present = table.column(name)
         kept = present & inside
         x, y = (xs, data) if kept.all() else (xs[kept], data[kept])
-        if len(x) < 2 * buckets:
-            curves[name] = _points(x, y)
+        if passes is not None:
+            own = Passes(passes.number[kept], passes.names)
+            curves[name], single = _of_passes(x, y, own, axis, buckets)
         else:
-            exact = False
-            curves[name] = _buckets(x, y, axis, buckets)
+            single = len(x) < 2 * buckets
+            curves[name] = _points(x, y) if single else _buckets(x, y, axis, buckets)
+        exact &= single
     return Chart(curves, exact)
+
+
+def _episodes(stream: StoredStream, pieces: Sequence[Piece]) -> tuple[Floats, Booleans] | None:
+    """The episode of each row, and whether it has one; `None` where none is told."""
+    _, first = numbers.load(stream, pieces[0], [EPISODE])
+    if not first[EPISODE].present.any():
+        return None
+    named = Table(numbers.load_all(stream, pieces, [EPISODE]), pieces, stream.is_track)
+    return named.column(EPISODE)
+
+
+def _of_passes(
+    x: Floats, y: Floats, passes: Passes, axis: Axis, buckets: int
+) -> tuple[Curve, bool]:
+    """A line for each pass, or what all have in common; and whether every value is there."""
+    if not passes.many:
+        return _lines(x, y, passes, buckets)
+    if len(x) and (axis.kind != "step" or len(x) >= 2 * buckets):
+        each = len(x) // len(passes.names)  # so that a bucket has values of all
+        return _buckets(x, y, axis, min(buckets, max(_LEAST, each))), False
+    return _united(_points(x, y)), len(np.unique(x)) == len(x)
+
+
+def _lines(x: Floats, y: Floats, passes: Passes, buckets: int) -> tuple[Curve, bool]:
+    """A line for each pass, one after another; and whether every value is there by itself."""
+    found = [number for number in range(len(passes.names)) if np.any(passes.number == number)]
+    if not found:
+        return _points(x, y), True
+    exact = len(x) < 2 * buckets
+    share = min(buckets, max(_LEAST, _TIMES * buckets // len(found)))
+    whole = float(x.max() - x.min()) or 1.0
+    lines = []
+    for number in found:
+        a, b = x[passes.number == number], y[passes.number == number]
+        ends = Axis("", float(a.min()), float(a.max()))
+        fit = max(1, math.ceil(share * float(a.max() - a.min()) / whole))
+        lines.append(_points(a, b) if exact or len(a) < 2 * fit else _buckets(a, b, ends, fit))
+    curve: Curve = {key: np.concatenate([line[key] for line in lines]) for key in lines[0]}
+    if len(found) > 1:
+        begins = np.cumsum([0, *(len(line["x"]) for line in lines[:-1])])
+        curve |= {"passes": begins, "names": [passes.names[number] for number in found]}
+    return curve, exact
+
+
+def _united(curve: Curve) -> Curve:
+    """Values at one place as one bucket."""
+    if not len(curve["x"]):
+        return curve
+    x, start, count = np.unique(curve["x"], return_index=True, return_counts=True)
+    bad = np.add.reduceat(curve["nonfinite"], start)
+    good = np.maximum(count - bad, 1)
+    # Divided first: the sum of finite values may not be finite
+    parts = np.nan_to_num(curve["mean"], nan=0.0) / np.repeat(good, count)
+    return {
+        "x": x,
+        "min": np.fmin.reduceat(curve["min"], start),
+        "max": np.fmax.reduceat(curve["max"], start),
+        "mean": np.where(bad < count, np.add.reduceat(parts, start), np.nan),
+        "count": count,
+        "nonfinite": bad,
+    }
 
 
 def _points(x: Floats, y: Floats) -> Curve:

@@ -10,7 +10,6 @@ import numpy as np
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from sqlalchemy import select
 
 from ml_dash.reading.lines import Row
 from ml_dash.server.access import Data, Objects, ReadRun
@@ -26,9 +25,8 @@ from ml_dash.server.streams.csv import csv_lines
 from ml_dash.server.streams.index import Index, read_index
 from ml_dash.server.streams.listing import list_streams
 from ml_dash.server.streams.names import list_columns
-from ml_dash.server.streams.point import find_by_step, find_by_time, has_steps
+from ml_dash.server.streams.point import find_at, find_by_step, find_by_time, has_steps
 from ml_dash.server.streams.rows import Wanted, encode, lines, read_rows
-from ml_dash.server.tables import Run
 from ml_dash.wire import API
 
 router = APIRouter(prefix=f"{API}/runs/{{run}}", tags=["streams"])
@@ -40,12 +38,14 @@ Names = Annotated[list[str], Query(max_length=200)]
 Bound = Annotated[float | None, Query(allow_inf_nan=False, gt=-1e18, lt=1e18)]
 _MOST_STREAMS = 50
 
-_DAY = 86_400.0
-
 
 @router.get("/streams")
 def read_streams(granted: ReadRun, data: Data) -> list[dict[str, Any]]:
-    """The streams of a run: rows, bytes, and from which step and time to which they go."""
+    """The streams of a run: rows, bytes, and from which step and time to which they go.
+
+    `origin` is from when on the seconds of a stream count: the start of the run, or the first of
+    those rows that share a clock of their own, such as that of a simulation.
+    """
     return list_streams(data, granted.run_id)
 
 
@@ -139,14 +139,17 @@ def read_chart(
     `{"x", "origin", "exact", "columns": {name: {"x", "min", "max", "mean", "count",
     "nonfinite"}}}`: `x` is the middle of a bucket or the place of a value, `count` how many values
     a bucket has, `nonfinite` how many of them are NaN or infinite, which `min`, `max` and `mean`
-    leave out; those are null where a bucket has none. `relative` are seconds since `origin`: the
-    start of the run, or the first row of those streams that have a clock of their own. `exact`:
-    every value is there by itself.
+    leave out; those are null where a bucket has none. `relative` are seconds since `origin`, as
+    `/streams` tells it. `exact`: every value is there by itself.
+
+    Where steps go back, as in each episode or after a resume, a column has one line for each pass:
+    `passes` are the places at which they begin, and `names` what they are. Of too many passes the
+    values at one place are one bucket.
 
     With `format=binary` a line of JSON, padded so that arrays begin at a multiple of eight bytes;
-    `columns` in it has `count` and `at`, the place behind the line of the column's arrays: `x`,
-    `min`, `max`, `mean` as float64, `count`, `nonfinite` as uint32, little-endian, each padded to
-    eight bytes.
+    `columns` in it has `count`, `passes` and `names`, and `at`, the place behind the line of the
+    column's arrays: `x`, `min`, `max`, `mean` as float64, `count`, `nonfinite` as uint32,
+    little-endian, each padded to eight bytes.
     """
     names = split_names(columns, column)
     if not names:
@@ -168,18 +171,9 @@ def read_chart(
 
 
 def _origin(data: Data, run_id: str, name: str) -> float:
-    """What the seconds of a stream are counted from: the run's start, or its streams' first row.
-
-    The latter where there is no start, or where the rows have a clock of their own, such as that of
-    a simulation, which is days away from it.
-    """
-    with data.reading() as session:
-        started = session.scalar(select(Run.started).where(Run.id == run_id))
-    firsts = {s["name"]: float(s["times"][0]) for s in list_streams(data, run_id) if s["times"]}
-    if started is None:
-        return min(firsts.values(), default=0.0)
-    own = {key: at for key, at in firsts.items() if abs(at - started) > _DAY}
-    return min(own.values()) if name in own else started
+    """From when on the seconds of a stream count; 0 where it has no rows."""
+    told = next((s["origin"] for s in list_streams(data, run_id) if s["name"] == name), None)
+    return told or 0.0
 
 
 @router.get("/streams/{name:path}/index")
@@ -237,15 +231,17 @@ def read_at(
     objects: Objects,
     step: Whole = None,
     time: Seconds = None,
+    nth: int | None = Query(None, ge=0, lt=2**31),
     streams: Joined = "",
     stream: Names = [],  # noqa: B006
 ) -> Response:
     """The entries of several streams at a step or a time, or just before: what a player shows.
 
     `{"streams": {name: row or null}}`, null where a stream has nothing up to there. By step it is
-    the entry of the greatest step that is not greater, and of several of that step the latest; of
-    streams without steps, where a time is given too, that of the time. Rows are as in a segment:
-    what is not finite is null, and named under `_nonfinite`.
+    the entry of the greatest step that is not greater, and of several of that step the latest.
+    Where a time is given, too, it is that of the time in streams without steps, and in those whose
+    steps go back, as in each episode; `nth` says which of several entries of that step and time,
+    from 0. Rows are as in a segment: what is not finite is null, and named under `_nonfinite`.
     """
     if step is None and time is None:
         raise Problem(422, "give a step, a time, or both")
@@ -259,9 +255,10 @@ def read_at(
         except Problem:
             found.append((name, None))
             continue
-        row = None if step is None else find_by_step(stored, step)
-        if time is not None and (step is None or not has_steps(stored)):
-            row = find_by_time(stored, time)
+        if step is None or (time is not None and not has_steps(stored)):
+            row = find_by_time(stored, time or 0.0)
+        else:
+            row = find_by_step(stored, step) if time is None else find_at(stored, step, time, nth)
         found.append((name, row))
     told = b",".join(
         b"%b:%b" % (orjson.dumps(name), b"null" if row is None else encode(row)[:-1])

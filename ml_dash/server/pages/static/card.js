@@ -9,7 +9,7 @@ import { number, streamName } from "./format.js";
 import { sample } from "./legend.js";
 import { offer } from "./offer.js";
 import { download, fileName } from "./save.js";
-import { Source } from "./series.js";
+import { lines, Source } from "./series.js";
 import { failure } from "./states.js";
 
 /** @typedef {import("./groups.js").Wanted} Wanted @typedef {import("./series.js").Axis} Axis */
@@ -25,7 +25,7 @@ import { failure } from "./states.js";
  * @property {{run: Run, loader: import("./series.js").Loader, streams: Record<string, string[]>}[]} runs
  * @property {Look} look
  * @property {boolean} compact
- * @property {(x: number | null) => void} onCursor
+ * @property {(x: number | null, stream: string) => void} onCursor
  * @property {(x: number | null, from: Card) => void} onHover
  * @property {(range: Range | null, from: Card) => void} onZoom
  * @property {(name: string | null, from: Card) => void} onNear
@@ -49,6 +49,7 @@ export class Card {
   /** @type {Set<string>} runs that have grown */
   #grown = new Set();
   #growing = false;
+  #timer = 0;
   #fine = false; // what it shows is finer than all needs
 
   /** @param {Wanted} wanted @param {Room} room */
@@ -89,7 +90,7 @@ export class Card {
     room.signal.addEventListener("abort", () => this.end(), { signal });
     this.chart = new Chart(this.plot, {
       ...{ title, x: look.axis, smooth: look.smooth, log: look.log, envelope: look.envelope, signal },
-      onCursor: room.onCursor,
+      onCursor: (x) => room.onCursor(x, wanted.stream),
       onHover: (x) => room.onHover(x, this),
       onZoom: (range) => room.onZoom(range, this),
       onNear: (name) => room.onNear(name, this),
@@ -144,12 +145,22 @@ export class Card {
         this.#grown.clear();
         const news = await Promise.all(own.map(({ source }) => source.extend()));
         if (news.includes(true) && !this.ending.signal.aborted) this.#show();
+        this.#againIn(run, Math.min(...news.map((one) => (typeof one === "number" ? one : Infinity))));
       }
     } catch (error) {
       this.#late = true; // tried again when something happens next
     } finally {
       this.#growing = false;
     }
+  }
+
+  /** Looks again at what a run has. @param {string} run @param {number} pause milliseconds, infinite for never */
+  #againIn(run, pause) {
+    if (!Number.isFinite(pause) || this.#timer) return;
+    this.#timer = window.setTimeout(() => {
+      this.#timer = 0;
+      if (!this.ending.signal.aborted) this.grown(run);
+    }, pause);
   }
 
   /** Loads anew what is shown, as at the end of a run. */
@@ -234,13 +245,15 @@ export class Card {
       const known = source.known(range);
       if (!known) continue;
       values += known.x.length;
-      const label = columns.length === 1 ? run.label : single ? column : `${run.label} ${column}`;
-      series.push({
-        ...known,
-        ...{ key, label, groups: single ? [column] : [run.id, column] },
-        colour: single && columns.length > 1 ? colour(place) : run.colour,
-        dash: dash(single ? place : nth),
-      });
+      const name = columns.length === 1 ? run.label : single ? column : `${run.label} ${column}`;
+      for (const line of lines(known)) {
+        series.push({
+          ...line.column,
+          ...{ key, name, label: line.name ? `${name} ${line.name}` : name, groups: single ? [column] : [run.id, column] },
+          colour: single && columns.length > 1 ? colour(place) : run.colour,
+          dash: dash(single ? place : nth),
+        });
+      }
     }
     this.chart.series(series);
     this.state.hidden = values > 0;
@@ -269,12 +282,13 @@ export class Card {
 
   /** Shows the values at the cursor, where they are few: that of the row where it is known, else that of the curve. */
   read() {
-    const values = this.chart.values(this.chart.cursorAt);
-    const shown = values.length > FEW ? [] : values;
+    const values = this.chart.values(this.chart.cursorAt).map((value) => ({ ...value, exact: this.#exact(value.key) }));
+    // Of a curve of several lines the row at the cursor is of one of them
+    const own = values.filter(({ key, exact }, i) => exact === null || values.findIndex((one) => one.key === key) === i);
     replace(
       this.values,
-      shown.map(({ key, label, css, text }) =>
-        h("span", { title: label }, h("span", { class: "swatch", style: { background: css } }), this.#exact(key) ?? text),
+      (own.length > FEW ? [] : own).map(({ label, css, text, exact }) =>
+        h("span", { title: label }, h("span", { class: "swatch", style: { background: css } }), exact ?? text),
       ),
     );
   }

@@ -52,7 +52,7 @@ export class Chart {
   /** @param {HTMLElement} root what it fills @param {Options} options */
   constructor(root, options) {
     this.options = { title: "", x: /** @type {"step"} */ ("step"), log: false, smooth: 0, envelope: true, ...options };
-    /** @type {(import("./tip.js").Shown & {colour: string, dash: number[], groups: string[]})[]} */
+    /** @type {(import("./tip.js").Shown & {name: string, colour: string, dash: number[], groups: string[]})[]} */
     this.lines = [];
     this.plane = new Plane();
     /** @type {number | null} */
@@ -84,6 +84,7 @@ export class Chart {
       key: one.key,
       groups: one.groups ?? [],
       label: one.label,
+      name: one.name ?? one.label,
       css: one.colour,
       colour: "",
       dash: one.dash ?? [],
@@ -195,7 +196,9 @@ export class Chart {
 
   /** What is shown, as a picture with its title and legend. @returns {Promise<Blob>} */
   png() {
-    return snapshot(this.element, this.options.title, this.lines, this.#picture());
+    const picture = this.#picture();
+    const named = this.lines.filter(({ key }, i) => this.lines.findIndex((one) => one.key === key) === i);
+    return snapshot(this.element, this.options.title, named.map(({ name, colour }) => ({ label: name, colour })), picture);
   }
 
   /** How many points are shown, if any of them stands for several values; else 0. */

@@ -2,6 +2,7 @@
 /** The tab of curves: every numeric column of the runs, one chart each, under one cursor and one zoom. */
 
 import * as api from "./api.js";
+import { learn } from "./clocks.js";
 import { h, replace, style } from "./dom.js";
 import { group, search, telling, united } from "./groups.js";
 import { Legend } from "./legend.js";
@@ -18,7 +19,6 @@ style("curves.css");
 /** @typedef {{run: any, loader: Loader, streams: Record<string, string[]>}} Known */
 
 const FEW = 6; // charts of the compact form
-const DAY = 86_400;
 
 /** The tab. @param {HTMLElement} root @param {Context} context */
 export function show(root, context) {
@@ -41,11 +41,11 @@ export async function drawCurves(root, context, { compact = false } = {}) {
     if (!signal.aborted) replace(root, failure(error, () => drawCurves(root, context, { compact })));
     return;
   }
-  const lists = await Promise.all(runs.map(({ run }) => api.get(`runs/${encodeURIComponent(run.id)}/streams`).catch(() => [])));
+  const lists = await Promise.all(runs.map(({ run }) => learn(run, signal).catch(() => [])));
   if (signal.aborted) return;
   const look = readLook();
   if (look.axis === "step" && !place.value("x") && !stepped(runs, lists)) look.axis = "relative";
-  if (!compact) runs.forEach((known, i) => setOrigin(known, lists[i]));
+  place.settle(told(look)); // another browser keeps another look
   const panel = new Panel(context, runs, look, compact);
   const legend = new Legend(
     context.runs,
@@ -94,23 +94,10 @@ async function know(run) {
   return { run, loader: new Loader(run.id), streams };
 }
 
-/** Whether any row of what is drawn has a step, as far as that is known. @param {Known[]} runs @param {any[][]} lists their streams */
+/** Whether any row of what is drawn has a step, as far as that is known. @param {Known[]} runs @param {import("./clocks.js").Stream[][]} lists their streams */
 function stepped(runs, lists) {
   const drawn = runs.flatMap(({ streams }, i) => lists[i].filter(({ name, rows }) => streams[name]?.length && rows));
   return !drawn.length || drawn.some(({ steps }) => steps);
-}
-
-/**
- * From when on the seconds of a run are counted, as the server counts them: from its start, or from the
- * first of the rows that have a clock of their own, such as that of a simulation.
- *
- * @param {Known} known @param {any[]} list its streams
- */
-function setOrigin({ run, streams }, list) {
-  const timed = list.filter(({ times }) => times);
-  const foreign = timed.filter(({ times }) => run.started === null || Math.abs(times[0] - run.started) > DAY);
-  const drawn = foreign.some(({ name }) => streams[name]?.length);
-  run.origin = drawn ? Math.min(...foreign.map(({ times }) => times[0])) : run.started;
 }
 
 /** @param {Known[]} runs */
@@ -222,7 +209,13 @@ function readLook() {
 }
 
 /** @param {Look} look */
-function keepLook({ axis, smooth, log, envelope }) {
+function keepLook(look) {
+  const { axis, smooth, log, envelope } = look;
   memory.save("curves.look", { axis, smooth, log, envelope });
-  place.settle({ x: axis, smooth, log: log ? "1" : "0", range: envelope ? "1" : "0" });
+  place.settle(told(look));
+}
+
+/** A look as the URL has it. @param {Look} look */
+function told({ axis, smooth, log, envelope }) {
+  return { x: axis, smooth, log: log ? "1" : "0", range: envelope ? "1" : "0" };
 }

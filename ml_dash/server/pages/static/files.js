@@ -8,6 +8,7 @@ import * as place from "./place.js";
 import { empty, failure, loading } from "./states.js";
 
 const PAGE = 1000;
+const FEW = 20; // files of a folder that is open at first
 const TEXT = 512 << 10;
 const PICTURES = /\.(png|jpe?g|gif|webp|bmp)$/i;
 const TEXTS = /\.(txt|md|json|jsonl|csv|tsv|ya?ml|toml|xml|log|py|html|svg|ini|cfg|sh)$/i;
@@ -28,9 +29,9 @@ class Files {
   constructor(run, context) {
     this.run = run;
     this.context = context;
-    /** @type {any[]} */
-    this.files = [];
-    this.next = "";
+    this.asked = 0;
+    /** Folders that were opened or closed by hand. @type {Map<string, boolean>} */
+    this.opened = new Map();
     this.search = h("input", {
       type: "search",
       placeholder: "Find by pattern, such as *.png",
@@ -41,7 +42,8 @@ class Files {
     this.tree = h("div", { class: "tree", role: "tree", "aria-label": `Files of ${run.name}` });
     this.shown = h("div", { class: "shown" });
     this.hint = h("div", {}, empty("Choose a file to see it.", "Pictures, videos, text and JSON are shown here; everything can be downloaded."));
-    this.element = h("section", { class: "files" }, h("div", { class: "bar" }, this.search, this.said), h("div", { class: "halves" }, this.tree, this.shown));
+    const title = context.runs.length > 1 ? h("b", {}, h("span", { class: "swatch", style: { background: run.colour } }), run.label) : null;
+    this.element = h("section", { class: "files" }, h("div", { class: "bar" }, title, this.search, this.said), h("div", { class: "halves" }, this.tree, this.shown));
     context.live.addEventListener(
       "segments",
       (event) => {
@@ -57,74 +59,107 @@ class Files {
   }
 
   async reload() {
-    if (!this.files.length) replace(this.tree, loading());
-    this.files = [];
-    this.next = "";
-    await this.#more();
+    if (!this.tree.childElementCount) replace(this.tree, loading());
+    const asked = ++this.asked;
+    try {
+      const words = this.search.value.trim();
+      const nodes = await (words ? this.#found(words, "") : this.#inside("", true));
+      if (asked !== this.asked || this.context.signal.aborted) return;
+      replace(this.tree, nodes.length ? nodes : nothing(Boolean(words)));
+      if (!nodes.length && !words) this.hint.remove();
+      else if (!this.shown.childElementCount) replace(this.shown, this.hint);
+    } catch (error) {
+      if (asked === this.asked && !this.context.signal.aborted) replace(this.tree, failure(error, () => this.reload()));
+      return;
+    }
     const path = place.value("file");
     if (!path || (this.shown.childElementCount && !this.hint.isConnected)) return;
-    const wanted = this.files.find((file) => file.path === path) ?? (await this.#find(path));
+    const wanted = await this.#find(path);
     if (wanted) await this.#show(wanted);
     else if (!this.context.signal.aborted) replace(this.shown, empty(`There is no file ${path}.`, "Choose one on the left."));
   }
 
-  /** A file that is not among those that are listed. @param {string} path */
+  /** A file by its path. @param {string} path */
   async #find(path) {
     const found = await api.get(this.base, { prefix: path, limit: 1 }, { signal: this.context.signal }).catch(() => ({ files: [] }));
     return found.files.find((/** @type {any} */ file) => file.path === path) ?? null;
   }
 
-  async #more() {
-    const words = this.search.value.trim();
-    const pattern = words && !/[*?[]/.test(words) ? `*${words}*` : words;
-    try {
-      const answer = await api.get(this.base, { pattern, cursor: this.next, limit: PAGE }, { signal: this.context.signal });
-      this.files.push(...answer.files);
-      this.next = answer.next ?? "";
-      this.#draw();
-      if (!this.files.length && !words) this.hint.remove();
-      else if (!this.shown.childElementCount) replace(this.shown, this.hint);
-    } catch (error) {
-      if (!this.context.signal.aborted) replace(this.tree, failure(error, () => this.reload()));
-    }
+  /**
+   * What is in a folder, and in those below it that are open.
+   *
+   * @param {string} path @param {boolean} [top] @returns {Promise<Node[]>}
+   */
+  async #inside(path, top = false) {
+    const answer = await this.#ask(path, "");
+    const { folders, files, next } = answer;
+    const all = files.length + folders.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.files, 0);
+    if (top) this.said.textContent = all ? `${count(all)}${next ? "+" : ""} ${all === 1 ? "file" : "files"}` : "";
+    const alone = folders.length + files.length === 1;
+    const drawn = await Promise.all(folders.map((/** @type {any} */ folder) => this.#folder(path, folder, alone)));
+    return [...drawn, ...files.map((/** @type {any} */ file) => this.#item(file)), ...this.#rest(next, (cursor) => this.#ask(path, cursor))];
   }
 
-  #draw() {
-    this.said.textContent = this.files.length ? `${count(this.files.length)}${this.next ? "+" : ""} ${this.files.length === 1 ? "file" : "files"}` : "";
-    if (!this.files.length) {
-      replace(this.tree, this.search.value ? empty("No file matches.") : empty("No files were saved.", "Save one: experiment.files(\"results\").save_text(…, to=\"a.txt\")."));
-      return;
-    }
-    replace(
-      this.tree,
-      this.#folder(grow(this.files), ""),
-      this.next ? h("button", { type: "button", on: { click: () => this.#more() } }, "Show more") : null,
+  /** @param {string} path @param {string} cursor */
+  #ask(path, cursor) {
+    const { signal } = this.context;
+    return api.get(`runs/${encodeURIComponent(this.run.id)}/folders`, { path, cursor, limit: PAGE }, { signal });
+  }
+
+  /** @param {string} above @param {{name: string, files: number, size: number}} folder @param {boolean} alone there is nothing beside it */
+  async #folder(above, { name, files, size }, alone) {
+    const path = above ? `${above}/${name}` : name;
+    const known = this.opened.get(path);
+    const open = known ?? (alone || files <= FEW || place.value("file").startsWith(`${path}/`));
+    const inside = h("div", { role: "group" });
+    const details = h(
+      "details",
+      { open },
+      h("summary", { role: "treeitem", title: `${path}, ${bytes(size)}` }, name, h("span", { class: "dim" }, ` ${count(files)}`)),
+      inside,
     );
-  }
-
-  /** @param {Tree} tree @param {string} above @returns {Node[]} */
-  #folder(tree, above) {
-    const folders = [...tree.folders].map(([name, inner]) => {
-      const path = above ? `${above}/${name}` : name;
-      const inside = h("div", { role: "group" });
-      const opened = tree.folders.size + tree.files.length === 1 || inner.count <= 20 || place.value("file").startsWith(`${path}/`);
-      const details = h("details", { open: opened }, h("summary", { role: "treeitem" }, name, h("span", { class: "dim" }, ` ${count(inner.count)}${this.#isCut(path) ? "+" : ""}`)), inside);
-      const fill = () => details.open && !inside.childElementCount && replace(inside, this.#folder(inner, path));
-      details.addEventListener("toggle", fill);
-      fill();
-      return details;
+    if (open) replace(inside, await this.#inside(path));
+    details.addEventListener("toggle", async () => {
+      this.opened.set(path, details.open);
+      if (!details.open || inside.childElementCount) return;
+      replace(inside, loading());
+      const nodes = await this.#inside(path).catch((error) => [failure(error, () => this.reload())]);
+      replace(inside, nodes);
     });
-    return [...folders, ...tree.files.map((file) => this.#item(file))];
+    return details;
   }
 
-  /** Whether more of a folder may follow: files come in the order of their paths. @param {string} path */
-  #isCut(path) {
-    return Boolean(this.next) && this.files.at(-1).path.startsWith(`${path}/`);
+  /**
+   * A button for what follows.
+   *
+   * @param {string | null} next @param {(cursor: string) => Promise<any>} ask @returns {Node[]}
+   */
+  #rest(next, ask) {
+    if (!next) return [];
+    /** @type {HTMLButtonElement} */
+    const button = h("button", { type: "button", on: { click: () => go() } }, "Show more");
+    const go = async () => {
+      button.disabled = true;
+      const answer = await ask(next).catch((error) => (this.context.signal.aborted ? null : failure(error, () => this.reload())));
+      if (!answer) return;
+      if (answer instanceof Node) button.replaceWith(answer);
+      else button.replaceWith(...answer.files.map((/** @type {any} */ file) => this.#item(file)), ...this.#rest(answer.next, ask));
+    };
+    return [button];
   }
 
-  /** @param {any} file */
-  #item(file) {
-    const name = file.path.split("/").at(-1);
+  /** The files that a search finds, with their folders. @param {string} words @param {string} cursor @returns {Promise<Node[]>} */
+  async #found(words, cursor) {
+    const pattern = /[*?[]/.test(words) ? words : `*${words}*`;
+    const ask = (/** @type {string} */ from) => api.get(this.base, { pattern, cursor: from, limit: PAGE }, { signal: this.context.signal });
+    const { files, next } = await ask(cursor);
+    this.said.textContent = files.length ? `${count(files.length)}${next ? "+" : ""} ${files.length === 1 ? "file" : "files"}` : "";
+    return [...files.map((/** @type {any} */ file) => this.#item(file, true)), ...this.#rest(next, ask)];
+  }
+
+  /** @param {any} file @param {boolean} [whole] with its folders */
+  #item(file, whole = false) {
+    const name = whole ? file.path : file.path.split("/").at(-1);
     return h(
       "button",
       { class: "plain item", type: "button", role: "treeitem", title: file.path, data: { path: file.path }, on: { click: () => this.#show(file) } },
@@ -197,22 +232,8 @@ class Files {
   }
 }
 
-/** @typedef {{folders: Map<string, Tree>, files: any[], count: number}} Tree */
-
-/** @param {any[]} files @returns {Tree} */
-function grow(files) {
-  /** @type {Tree} */
-  const root = { folders: new Map(), files: [], count: 0 };
-  for (const file of files) {
-    let here = root;
-    for (const part of file.path.split("/").slice(0, -1)) {
-      here.count += 1;
-      let next = here.folders.get(part);
-      if (!next) here.folders.set(part, (next = { folders: new Map(), files: [], count: 0 }));
-      here = next;
-    }
-    here.count += 1;
-    here.files.push(file);
-  }
-  return root;
+/** @param {boolean} sought */
+function nothing(sought) {
+  if (sought) return empty("No file matches.");
+  return empty("No files were saved.", "Save one: experiment.files(\"results\").save_text(…, to=\"a.txt\").");
 }

@@ -2,7 +2,8 @@
 /** The frames of one camera of a run: which there are, and pictures of those near the cursor. */
 
 import * as api from "./api.js";
-import { last } from "./cursor.js";
+import { originOfCursor } from "./clocks.js";
+import { last, nearestOf } from "./cursor.js";
 import { joined } from "./track.js";
 
 const PAGE = 10_000;
@@ -14,12 +15,16 @@ const BEHIND = 30;
 const STORED = 192 << 20;
 const DRAWN = 160 << 20;
 const AT_ONCE = 3;
+/** Seconds within which a frame of a step is saved, and its rows. */
+const LAG = 2;
 
 export class Camera {
-  /** @param {any} run @param {{name: string, count: number}} about @param {AbortSignal} signal @param {number} cameras that share the memory */
+  /** @param {any} run @param {{name: string, count: number, origin: number}} about @param {AbortSignal} signal @param {number} cameras that share the memory */
   constructor(run, about, signal, cameras = 1) {
     this.run = run;
     this.name = about.name;
+    /** From when on its seconds count. */
+    this.origin = about.origin;
     this.signal = signal;
     this.share = Math.max(1, cameras);
     this.steps = new Float64Array(0);
@@ -70,7 +75,6 @@ export class Camera {
   /** Reads all that is behind a place, and says how many frames there are. @param {{cursor: string, begin: number}} from */
   async #read(from) {
     const base = `runs/${encodeURIComponent(this.run.id)}/frames/${api.encodePath(this.name)}`;
-    const started = this.run.origin ?? this.run.started ?? 0;
     for (let { cursor, begin } = from; ; ) {
       const page = await api.get(base, { cursor, limit: PAGE }, { signal: this.signal });
       this.steps = joined(
@@ -79,7 +83,7 @@ export class Camera {
       );
       this.times = joined(
         this.times.subarray(0, begin),
-        Float64Array.from(page.timestamps, (time) => time - started),
+        Float64Array.from(page.timestamps, (time) => time - this.origin),
       );
       this.hashes.length = this.types.length = begin;
       for (const hash of page.sha256) this.hashes.push(hash);
@@ -90,9 +94,23 @@ export class Camera {
     }
   }
 
-  /** The frame that is shown at a spot: the last one that is not later; -1 if there is none. @param {import("./cursor.js").Spot} spot */
-  find({ step, time }) {
-    if (step !== null && this.ordered) return last(this.steps, step);
+  /**
+   * The frame that is shown at a spot: the last one that is not later; -1 if there is none.
+   *
+   * @param {import("./cursor.js").Spot} spot @param {boolean} [again] whether steps come again, and time decides
+   */
+  find({ step, time, nth }, again = false) {
+    const timed = time !== null && this.origin === originOfCursor(this.run);
+    if (step !== null && this.ordered && !(again && timed)) return last(this.steps, step);
+    if (step !== null && time !== null && timed) {
+      const own = nearestOf(this.steps, this.times, step, time, nth);
+      if (own >= 0 && Math.abs(this.times[own] - time) < LAG) return own;
+    }
+    if (!timed) time = null;
+    if (time !== null && nth !== undefined) {
+      const i = last(this.times, time + 1e-3);
+      return i < 0 ? i : nearestOf(this.steps, this.times, this.steps[i], this.times[i], nth);
+    }
     if (step !== null && time === null) {
       let found = -1; // steps went back, as after a resume
       this.steps.forEach((own, i) => {

@@ -1,8 +1,9 @@
 // @ts-check
 /** All charts of a page: one cursor, one zoom, one curve that stands out. */
 
-import * as api from "./api.js";
 import { Card } from "./card.js";
+import { isOfCursor, originOf, originOfCursor } from "./clocks.js";
+import { Moments, rowsAt } from "./moments.js";
 import * as place from "./place.js";
 
 /** @typedef {import("./groups.js").Wanted} Wanted @typedef {import("./card.js").Look} Look */
@@ -20,6 +21,7 @@ export class Panel {
   #held = new Set();
   #timer = 0;
   #waiting = 0;
+  #asking = 0;
   /** @type {string | null} */
   #near = null;
 
@@ -38,6 +40,7 @@ export class Panel {
     this.onAxis = (_axis) => {};
     /** @param {Range | null} _range */
     this.onRange = (_range) => {};
+    this.moments = new Moments(context.runs[0], context.signal, () => this.#cursor());
     context.cursor.on(() => this.#cursor(), context.signal);
     context.rows?.on(() => this.#cards.forEach((card) => card.read()));
     context.signal.addEventListener("abort", () => [this.#timer, this.#waiting].forEach(clearTimeout));
@@ -56,7 +59,7 @@ export class Panel {
       runs: this.runs,
       look: this.look,
       compact: this.compact,
-      onCursor: (x) => this.#choose(x),
+      onCursor: (x, stream) => this.#choose(x, stream),
       onHover: (x, from) => this.#others(from, (card) => card.chart.hover(x)),
       onZoom: (range, from) => this.zoom(range, from),
       onNear: (name) => this.highlight(name),
@@ -66,7 +69,9 @@ export class Panel {
       signal: this.context.signal,
     });
     this.#cards.set(wanted.key, made);
-    made.cursor(this.#place());
+    made.cursor(this.#place(wanted.stream));
+    clearTimeout(this.#asking); // once for all cards that are made now
+    this.#asking = window.setTimeout(() => this.context.signal.aborted || this.#resolve());
     return made;
   }
 
@@ -158,46 +163,57 @@ export class Panel {
     for (const card of this.#cards.values()) if (card !== from) act(card);
   }
 
-  /** @param {number | null} x */
-  #choose(x) {
-    const { axis } = this.look;
-    if (x === null) this.context.cursor.set({ step: null, time: null }, this);
-    else this.context.cursor.set(axis === "step" ? { step: Math.round(x) } : { time: x - this.#origin() }, this);
+  /** @param {number | null} x @param {string} stream of the chart */
+  async #choose(x, stream) {
+    const { cursor, signal } = this.context;
+    const [run] = this.context.runs;
+    if (x === null) cursor.set({ step: null, time: null }, this);
+    else if (this.look.axis === "step") cursor.set({ step: Math.round(x) }, this);
+    else {
+      const time = this.look.axis === "time" ? x - originOf(run, stream) : x;
+      if (isOfCursor(run, stream)) cursor.set({ time: cursor.timeline?.fromRows(time, cursor.get().time) ?? time }, this);
+      else {
+        // Another clock than that of the page: only the step is known to both
+        const { [stream]: row } = await rowsAt(run, [stream], { time: time + originOf(run, stream) }, signal);
+        if (signal.aborted || typeof row?.step !== "number") return;
+        cursor.set({ step: row.step }, this);
+      }
+    }
     this.#cursor();
   }
 
   #cursor() {
-    const x = this.#place();
-    for (const card of this.#cards.values()) card.cursor(x);
-    if (x === null) this.#resolve();
+    for (const card of this.#cards.values()) card.cursor(this.#place(card.wanted.stream));
+    this.#resolve();
   }
 
   /** Finds out when a step was, or which step was then, for an axis that goes by the other. */
   async #resolve() {
     const { cursor, signal } = this.context;
     const spot = cursor.get();
-    if (cursor.timeline || (spot.step === null) === (spot.time === null)) return;
     const [{ run, streams }] = this.runs;
-    const params = new URLSearchParams(Object.keys(streams).slice(0, FEW).map((name) => ["stream", name]));
-    const started = run.origin ?? run.started ?? 0;
-    const wanted = spot.step !== null ? { step: spot.step } : { time: started + (spot.time ?? 0) };
-    /** @type {{streams: Record<string, any>}} */
-    const found = await api.get(`runs/${encodeURIComponent(run.id)}/at?${params}`, wanted, { signal }).catch(() => ({ streams: {} }));
-    const rows = Object.values(found.streams).filter((row) => row && row.step !== null && row.step !== undefined);
+    if (this.look.axis !== "step" && spot.step !== null) {
+      const others = [...this.#cards.values()].map(({ wanted }) => wanted.stream).filter((name) => streams[name] && !isOfCursor(run, name));
+      if (others.length) this.moments.ask(spot.step, [...new Set(others)]);
+    }
+    if (cursor.timeline || (spot.step === null) === (spot.time === null)) return;
+    if (spot.step !== null && this.look.axis === "step") return;
+    const names = Object.keys(streams).filter((name) => isOfCursor(run, name)).slice(0, FEW);
+    const wanted = spot.step !== null ? { step: spot.step } : { time: originOfCursor(run) + (spot.time ?? 0) };
+    const found = await rowsAt(run, names, wanted, signal);
+    const rows = Object.values(found).filter((row) => row && row.step !== null && row.step !== undefined);
     if (signal.aborted || cursor.get() !== spot || !rows.length) return; // the line is not there, which is true
     const [row] = rows.sort((a, b) => b.step - a.step || a.timestamp - b.timestamp);
-    cursor.set(spot.step !== null ? { ...spot, time: row.timestamp - started } : { ...spot, step: row.step }, this);
+    cursor.set(spot.step !== null ? { ...spot, time: row.timestamp - originOfCursor(run) } : { ...spot, step: row.step }, this);
   }
 
-  /** Where the cursor of the page is on the x axis. @returns {number | null} */
-  #place() {
-    const { step, time } = this.context.cursor.get();
+  /** Where the cursor of the page is on the x axis of a stream's charts. @param {string} stream @returns {number | null} */
+  #place(stream) {
+    const { step, time } = this.context.cursor.moment();
     if (this.look.axis === "step") return step;
-    return time === null ? null : time + this.#origin();
-  }
-
-  #origin() {
     const [run] = this.context.runs;
-    return this.look.axis === "time" ? run.origin ?? run.started ?? 0 : 0;
+    const own = isOfCursor(run, stream) ? time : step === null ? null : this.moments.get(stream, step);
+    if (own === null || Number.isNaN(own)) return null;
+    return this.look.axis === "time" ? own + originOf(run, stream) : own;
   }
 }

@@ -2,8 +2,10 @@
 /** The path of a point: x and y, or x, y and z of a track, with a mark at the cursor. */
 
 import * as api from "./api.js";
+import { originOfCursor } from "./clocks.js";
 import { h, replace, svg } from "./dom.js";
 import { number, streamName } from "./format.js";
+import { rowsAt } from "./moments.js";
 import * as place from "./place.js";
 import { TrackRows } from "./track.js";
 import { numberIn } from "./values.js";
@@ -11,6 +13,7 @@ import { numberIn } from "./values.js";
 const SETTLED = 120; // milliseconds without a move before the exact row is asked for
 const SIZE = 100;
 const EPISODE = "episode";
+const PLANES = ["xy", "xz", "yz"];
 
 /** Names that the two or three columns of a point have. */
 const NAMES = [
@@ -29,8 +32,8 @@ export class PathView {
     this.choice = h("select", { "aria-label": "Track of the path", on: { change: () => this.#choose(this.choice.value) } });
     this.plane = h(
       "select",
-      { "aria-label": "Plane", on: { change: () => this.#draw() } },
-      ["xy", "xz", "yz"].map((name) => h("option", { value: name }, name)),
+      { "aria-label": "Plane", on: { change: () => this.#turn() } },
+      PLANES.map((name) => h("option", { value: name, selected: name === place.value("plane") }, name)),
     );
     this.said = h("span", { class: "dim mono" });
     this.element = h(
@@ -108,6 +111,11 @@ export class PathView {
     return rows;
   }
 
+  #turn() {
+    place.set({ plane: this.plane.value === PLANES[0] ? null : this.plane.value });
+    this.#draw();
+  }
+
   #draw() {
     const [a, b] = { xy: [0, 1], xz: [0, 2], yz: [1, 2] }[/** @type {"xy"} */ (this.plane.hidden ? "xy" : this.plane.value)];
     const shown = this.paths.map((path) => path.outline(a, b).filter((i) => Number.isFinite(path.axes[a][i]) && Number.isFinite(path.axes[b][i])));
@@ -138,10 +146,11 @@ export class PathView {
   }
 
   #mark() {
-    const spot = this.context.cursor.get();
+    const { cursor } = this.context;
+    const spot = cursor.get();
     if (!this.spot) return;
     this.paths.forEach((path, nth) => {
-      const i = path.at(nth && spot.step !== null ? { step: spot.step, time: null } : spot);
+      const i = path.at(nth && spot.step !== null ? { step: spot.step, time: null } : cursor.moment());
       if (i >= 0) this.#put(nth, path.axes.map((axis) => axis[i]));
     });
     clearTimeout(this.settling);
@@ -165,10 +174,10 @@ export class PathView {
     await Promise.all(
       paths.map(async (path, nth) => {
         if (!path.reduced) return;
-        const origin = path.run.origin ?? path.run.started ?? 0;
-        const when = spot.step !== null ? { step: spot.step } : { time: (spot.time ?? 0) + origin };
-        const found = await api.get(`runs/${encodeURIComponent(path.run.id)}/at`, { ...when, stream: [path.stream] }, { signal }).catch(() => null);
-        const row = found?.streams[path.stream];
+        /** @type {import("./cursor.js").Spot} */
+        const own = nth && spot.step !== null ? { step: spot.step, time: null } : cursor.moment();
+        const time = own.time === null ? null : own.time + originOfCursor(path.run);
+        const row = (await rowsAt(path.run, [path.stream], { step: spot.step, time, nth: own.nth }, signal))[path.stream];
         if (row && paths === this.paths && cursor.get() === spot) this.#put(nth, path.columns.map((name) => numberIn(row, name) ?? NaN));
       }),
     );
@@ -186,5 +195,15 @@ function pieces(rows, episodes) {
     found[found.length - 1].push(row);
     before = own;
   }
-  return found;
+  // Rows of episodes of the same times lie between each other: a simulation's clock begins anew
+  const torn = episodes && found.length > 2 && found.filter(({ length }) => length === 1).length > found.length / 2;
+  if (!torn) return found;
+  /** @type {Map<number, number[]>} */
+  const whole = new Map();
+  for (const row of rows) {
+    const own = whole.get(episodes[row]);
+    if (own) own.push(row);
+    else whole.set(episodes[row], [row]);
+  }
+  return [...whole.values()];
 }

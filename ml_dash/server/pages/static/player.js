@@ -2,16 +2,17 @@
 /** The player: one step for the frames of all cameras, the values, the curves and the path. */
 
 import * as api from "./api.js";
+import { dense, learn, originOf } from "./clocks.js";
 import { h, replace, style } from "./dom.js";
+import { nearestOf } from "./cursor.js";
 import { Camera } from "./frames.js";
 import { duration } from "./format.js";
 import { PathView } from "./path.js";
-import { empty, failure } from "./states.js";
+import { empty, failure, loading } from "./states.js";
 import { Timelines } from "./timeline.js";
 import { Transport } from "./transport.js";
 import { Values } from "./values.js";
 
-const DAY = 86_400;
 const MARKERS = 1000;
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
@@ -44,13 +45,14 @@ class Player {
       this.signal,
     );
     this.below = h("div", { class: "below" }, this.values.element, this.path.element);
+    replace(this.stage, loading());
     replace(root, h("div", { class: "player" }, this.stage, this.curves, this.transport.element, this.below));
   }
 
   async load() {
     const { runs, cursor, live } = this.context;
     const lists = await Promise.all(runs.map((run) => this.#cameras(run)));
-    await Promise.all(runs.map((run, i) => findOrigin(run, lists[i], this.signal)));
+    await Promise.all(runs.map((run, i) => learnAll(run, lists[i], this.signal)));
     const count = lists.reduce((sum, list) => sum + list.length, 0);
     for (const [index, run] of runs.entries()) {
       for (const about of lists[index]) {
@@ -74,7 +76,7 @@ class Player {
     if (!this.signal.aborted) await drawCurves(this.curves, { ...this.context, rows: this.values }, { compact: true });
   }
 
-  /** @param {any} run @returns {Promise<{name: string, count: number}[]>} */
+  /** @param {any} run @returns {Promise<{name: string, count: number, origin: number}[]>} */
   async #cameras(run) {
     const found = await api.get(`runs/${encodeURIComponent(run.id)}/frames`, {}, { signal: this.signal });
     return found.cameras ?? found;
@@ -130,19 +132,10 @@ class Player {
   }
 }
 
-/**
- * From when on the times of a run are counted: from its start, or from its first row, where rows have
- * a clock of their own, such as that of a simulation.
- *
- * @param {any} run @param {any[]} cameras @param {AbortSignal} signal
- */
-async function findOrigin(run, cameras, signal) {
-  const streams = await api.get(`runs/${encodeURIComponent(run.id)}/streams`, {}, { signal });
-  const tracks = streams.filter((/** @type {any} */ one) => one.name.startsWith("tracks/"));
-  const firsts = [...tracks, ...cameras].filter((one) => one.times).map((one) => one.times[0]);
-  const first = firsts.length ? Math.min(...firsts) : null;
-  const foreign = first !== null && (run.started === null || Math.abs(first - run.started) > DAY);
-  run.origin = foreign ? first : run.started;
+/** From when on the times of a run count; of one that has frames alone, those of its first camera. @param {any} run @param {any[]} cameras @param {AbortSignal} signal */
+async function learnAll(run, cameras, signal) {
+  const streams = await learn(run, signal);
+  if (cameras.length && !dense(streams).length) run.origin = cameras[0].origin;
 }
 
 /**
@@ -153,10 +146,19 @@ async function findOrigin(run, cameras, signal) {
 async function findMarkers(run, timeline, signal) {
   if (!timeline.times.length) return [];
   const { rows } = await api.get(`runs/${encodeURIComponent(run.id)}/logs`, { level: "warn", limit: MARKERS }, { signal });
+  const origin = originOf(run, "logs");
   const places = rows.map((/** @type {any} */ row) =>
-    typeof row.step === "number" ? timeline.at(row.step) : Math.max(0, timeline.before(row.timestamp - (run.started ?? 0))),
+    markerAt(timeline, row.step, row.timestamp - origin),
   );
   return [...new Set(places)].sort((a, b) => a - b);
+}
+
+/** @param {import("./cursor.js").Timeline} timeline @param {unknown} step @param {number} time */
+function markerAt(timeline, step, time) {
+  if (typeof step !== "number") return Math.max(0, timeline.before(time));
+  if (timeline.ordered) return timeline.at(step);
+  const own = nearestOf(timeline.steps, timeline.times, step, time);
+  return own < 0 ? timeline.at(step) : own;
 }
 
 /** One camera on the stage. */
@@ -194,7 +196,8 @@ class View {
   /** @param {import("./cursor.js").Spot} spot */
   draw(spot) {
     // Another run goes by its own clock: of it only the step is known
-    const place = this.camera.find(this.first || spot.step === null ? spot : { ...spot, time: null });
+    const own = this.first || spot.step === null ? this.cursor.moment() : { ...spot, time: null };
+    const place = this.camera.find(own, !(this.cursor.timeline?.ordered ?? true));
     this.wanted = place;
     if (place < 0) {
       this.#say(this.camera.length ? "no frame yet at this step" : "no frames yet");

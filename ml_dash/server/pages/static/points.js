@@ -8,6 +8,7 @@
  * @property {string} key what it is known by
  * @property {string[]} [groups] what it belongs to, such as its run
  * @property {string} label
+ * @property {string} [name] without what tells one line of a curve from the others
  * @property {string} colour a CSS colour, or `var(--name)`
  * @property {number[]} [dash]
  * @property {Float64Array} x

@@ -9,11 +9,13 @@ import { ago, count, short } from "./format.js";
 import * as memory from "./memory.js";
 import * as place from "./place.js";
 import { empty, failure, loading } from "./states.js";
+import { Rights } from "./rights.js";
 import { Table } from "./table.js";
 
 const PAGE = 100;
 const EVERY = 4000;
-const mayWrite = Boolean(document.querySelector("meta[name=ml-dash-may-write]")?.getAttribute("content"));
+/** Runs that can be told from each other beside each other. */
+const MOST = 100;
 const root = /** @type {HTMLElement} */ (document.getElementById("root"));
 
 class RunsPage {
@@ -28,6 +30,7 @@ class RunsPage {
     /** @type {string[]} */
     this.shown = memory.load("columns", STANDARD);
     this.whole = new AbortController();
+    this.rights = new Rights(() => this.#drawActions());
     this.table = this.#draw();
     place.on(() => this.reload(), this.whole.signal);
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
@@ -67,6 +70,7 @@ class RunsPage {
     );
     const table = new Table(this.place, {
       id: (run) => run.id,
+      name: (run) => run.name,
       href: (run) => `view?run=${encodeURIComponent(run.id)}`,
       onSort: (sort) => place.set({ sort }),
       onChoose: () => this.#drawActions(),
@@ -242,13 +246,13 @@ class RunsPage {
       replace(this.actions);
       return;
     }
-    const query = new URLSearchParams(chosen.map((run) => ["run", run.id]));
+    const query = new URLSearchParams(chosen.slice(0, MOST).map((run) => ["run", run.id]));
     if (chosen.length > 1) query.set("tab", "curves");
     replace(
       this.actions,
-      h("a", { href: `view?${query}`, class: "main" }, chosen.length > 1 ? `Compare ${chosen.length}` : "Open"),
-      mayWrite ? h("button", { type: "button", on: { click: () => editTags(chosen, () => this.refresh()) } }, "Tags…") : null,
-      mayWrite
+      h("a", { href: `view?${query}`, class: "main" }, chosen.length > MOST ? `Compare the first ${MOST}` : chosen.length > 1 ? `Compare ${chosen.length}` : "Open"),
+      this.rights.may(chosen, "writer") ? h("button", { type: "button", on: { click: () => editTags(chosen, () => this.refresh()) } }, "Tags…") : null,
+      this.rights.may(chosen, "owner")
         ? h("button", { type: "button", class: "danger", on: { click: () => confirmDeletion(chosen, () => this.refresh()) } }, "Delete…")
         : null,
     );

@@ -13,6 +13,8 @@ import { place } from "./points.js";
  * @property {Float64Array | Float32Array} mean
  * @property {Uint32Array} count
  * @property {Uint32Array} nonfinite
+ * @property {number[]} [passes] where a line begins of its own, as in each episode: x goes back there
+ * @property {string[]} [names] what these are
  */
 /** @typedef {{axis: Axis, buckets: number, from: number | null, to: number | null}} Query */
 
@@ -20,6 +22,8 @@ const ARRAYS = /** @type {const} */ (["x", "min", "max", "mean", "count", "nonfi
 const AT_ONCE = 50; // columns of one request
 const MARGIN = 0.02; // of a range, loaded on both sides of it
 const LONGEST = 3; // times the points asked for, before all is asked for anew
+const PAUSE = 1500; // milliseconds between two such, where lines begin anew
+const AGAIN = 5000; // milliseconds after which all is asked for where nothing new came: steps may have gone back
 
 /**
  * The arrays of an answer in binary, without a copy.
@@ -32,14 +36,14 @@ export function parse(buffer) {
   const start = bytes.indexOf(10) + 1;
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(0, start)));
   const found = new Map();
-  for (const [name, { count, at }] of Object.entries(header.columns)) {
+  for (const [name, { count, at, passes, names }] of Object.entries(header.columns)) {
     let place = start + at;
     const take = (/** @type {any} */ kind) => {
       const made = new kind(buffer, place, count);
       place += Math.ceil(made.byteLength / 8) * 8;
       return made;
     };
-    const column = {};
+    const column = passes ? { passes, names } : {};
     for (const array of ARRAYS) {
       Object.assign(column, { [array]: take(array === "count" || array === "nonfinite" ? Uint32Array : Float64Array) });
     }
@@ -111,6 +115,8 @@ export class Source {
     /** @type {Query} */
     this.query = { axis: "step", buckets: 500, from: null, to: null };
     this.asked = 0;
+    /** When all of it was loaded. */
+    this.loaded = 0;
     /** @type {Range | null} what is being loaded */
     this.coming = null;
   }
@@ -123,6 +129,7 @@ export class Source {
     const { column, exact } = await this.loader.load(this.stream, this.column, query);
     if (query !== this.query) return; // another axis has been asked for since
     [this.whole, this.exact] = [column, exact];
+    this.loaded = performance.now();
   }
 
   /** Whether a range needs to be loaded more finely. @param {Range | null} range */
@@ -146,17 +153,29 @@ export class Source {
     }
   }
 
-  /** Loads what came after all that is known. @returns {Promise<boolean>} whether something did */
+  /**
+   * Loads what came after all that is known.
+   *
+   * @returns {Promise<boolean | number>} whether something did; or in how many milliseconds to look again
+   */
   async extend() {
     const { whole, query } = this;
     if (!whole) return false;
-    if (!whole.x.length || whole.x.length > LONGEST * Math.max(query.buckets, 300)) {
+    const rest = (/** @type {number} */ pause) => this.loaded + pause - performance.now();
+    if (whole.passes && rest(PAUSE) > 0) return rest(PAUSE);
+    if (!whole.x.length || whole.passes || whole.x.length > LONGEST * Math.max(query.buckets, 300)) {
       await this.load(query.axis, query.buckets);
       return true;
     }
     const from = query.axis === "step" ? Math.round(end(whole)) + 1 : end(whole) + 1e-6;
     const { column, exact } = await this.loader.load(this.stream, this.column, { ...query, from });
-    if (query !== this.query || whole !== this.whole || !column.x.length) return false;
+    if (query !== this.query || whole !== this.whole) return false;
+    if (!column.x.length || column.passes) {
+      if (!column.x.length && rest(AGAIN) > 0) return query.axis === "step" ? rest(AGAIN) : false;
+      if (!column.x.length && query.axis !== "step") return false;
+      await this.load(query.axis, query.buckets);
+      return true;
+    }
     this.whole = join([whole, column]);
     this.exact &&= exact;
     return true;
@@ -171,10 +190,23 @@ export class Source {
   known(range) {
     const { whole, part } = this;
     if (!whole || !part || !range || this.exact) return whole;
+    if (whole.passes || part.column.passes) return part.column;
     const { x } = part.column;
     if (!x.length) return whole;
     return join([cut(whole, 0, place(whole.x, x[0])), part.column, cut(whole, place(whole.x, x[x.length - 1] + 1e-9), whole.x.length)]);
   }
+}
+
+/**
+ * The lines of a column: one, or one for each pass.
+ *
+ * @param {Column} column
+ * @returns {{name: string, column: Column}[]}
+ */
+export function lines(column) {
+  const { passes, names = [] } = column;
+  if (!passes) return [{ name: "", column }];
+  return passes.map((begin, n) => ({ name: names[n] ?? "", column: cut(column, begin, passes[n + 1] ?? column.x.length) }));
 }
 
 /** The last x that a column knows of: that of a value, or the end of a bucket. @param {Column} column */
@@ -186,7 +218,7 @@ function end({ x, count }) {
 
 /** @param {Column} column @param {number} first @param {number} end @returns {Column} */
 function cut(column, first, end) {
-  return /** @type {Column} */ (Object.fromEntries(ARRAYS.map((name) => [name, column[name].subarray(first, end)])));
+  return /** @type {any} */ (Object.fromEntries(ARRAYS.map((name) => [name, column[name].subarray(first, end)])));
 }
 
 /** @param {Column[]} parts @returns {Column} */

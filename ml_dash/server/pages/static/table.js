@@ -15,6 +15,7 @@ import { h, isFree, replace } from "./dom.js";
 /**
  * @typedef {object} Options
  * @property {(row: any) => string} id
+ * @property {(row: any) => string} name what a row is called
  * @property {(row: any) => string} href where a row leads
  * @property {(sort: string) => void} onSort
  * @property {(chosen: Set<string>) => void} onChoose
@@ -122,7 +123,7 @@ export class Table {
     const box = h("input", {
       type: "checkbox",
       checked: chosen,
-      "aria-label": `choose ${id}`,
+      "aria-label": `choose ${this.options.name(row)}`,
       on: { click: (/** @type {MouseEvent} */ event) => this.#choose(this.#place(id), event.shiftKey, /** @type {any} */ (event.target).checked) },
     });
     return h(

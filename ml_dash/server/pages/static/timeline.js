@@ -2,6 +2,7 @@
 /** The steps of a run and their times, from its densest streams: what the player's slider goes through. */
 
 import * as api from "./api.js";
+import { dense, learn, originOf } from "./clocks.js";
 import { Timeline } from "./cursor.js";
 
 const STREAMS = 4;
@@ -27,27 +28,23 @@ export class Timelines {
    * @returns {Promise<{timeline: Timeline, episodes: number[]}>} and the entries at which episodes begin
    */
   async load(cameras) {
-    const streams = await api.get(this.base, {}, { signal: this.signal });
-    const dense = streams
-      .filter((/** @type {any} */ stream) => /^(tracks|metrics)\//.test(stream.name) && stream.rows)
-      .sort((/** @type {any} */ a, /** @type {any} */ b) => Number(b.name.startsWith("tracks/")) - Number(a.name.startsWith("tracks/")) || b.rows - a.rows)
-      .slice(0, STREAMS);
-    const started = this.run.origin ?? this.run.started ?? 0;
-    /** Step, time, and the number of the stream that told it. @type {[number, number, number][]} */
-    const entries = [];
-    /** @type {number[]} */
-    let begins = [];
-    const indexes = await Promise.all(dense.map((/** @type {any} */ stream) => this.#index(stream.name)));
-    for (const [number, { steps, timestamps, episodes }] of indexes.entries()) {
-      for (let i = 0; i < timestamps.length; i += 1) entries.push([steps[i] ?? NaN, timestamps[i] - started, number]);
-      if (!begins.length && episodes.some((/** @type {any} */ one) => one !== null && one !== undefined)) begins = turns(episodes).map((i) => timestamps[i] - started);
-    }
-    for (const [number, camera] of cameras.entries()) {
-      for (let i = 0; i < camera.length; i += 1) entries.push([camera.steps[i], camera.times[i], STREAMS + number]);
-    }
-    const timeline = merge(entries);
-    const episodes = begins.slice(0, EPISODES).map((time) => Math.max(0, timeline.before(time + 1e-9)));
-    return { timeline, episodes: [...new Set(episodes)] };
+    const streams = dense(await learn(this.run, this.signal)).slice(0, STREAMS);
+    const indexes = await Promise.all(streams.map(({ name }) => this.#index(name)));
+    const told = indexes.map(({ steps, timestamps, episodes }, i) => {
+      const origin = originOf(this.run, streams[i].name);
+      return { origin, steps: steps.map((step) => step ?? NaN), times: timestamps.map((time) => time - origin), episodes };
+    });
+    // Steps that only rise say a place by themselves, so they come before those that begin anew
+    const first = Math.max(0, told.findIndex(({ steps }) => rises(steps) && 2 * steps.length >= told[0].steps.length));
+    const main = told.splice(first, 1);
+    if (main.length) this.run.origin = main[0].origin;
+    const shown = cameras.map(({ origin, steps, times }) => ({ origin, steps: [...steps], times: [...times], episodes: [] }));
+    const again = main.length && main[0].origin !== this.run.started ? unfold(main[0]) : null;
+    const timeline = again ?? merge([...main, ...told, ...shown]);
+    const parted = [...main, ...told].find(({ episodes }) => episodes.some((one) => one !== null && one !== undefined));
+    if (again) return { timeline, episodes: turns(again.episodes).slice(0, EPISODES) };
+    const begins = parted ? turns(parted.episodes).slice(0, EPISODES).map((i) => entryOf(timeline, parted, i, main[0].origin)) : [];
+    return { timeline, episodes: [...new Set(begins)] };
   }
 
   /**
@@ -79,33 +76,106 @@ export class Timelines {
   }
 }
 
+/** What a stream or a camera tells: steps, NaN where there is none, and their seconds. @typedef {{origin: number, steps: number[], times: number[], episodes: any[]}} Told */
+
+/** The entry of a row. @param {Timeline} timeline @param {Told} told @param {number} i @param {number} origin of the timeline */
+function entryOf(timeline, told, i, origin) {
+  if (told.origin !== origin && !Number.isNaN(told.steps[i])) return timeline.at(told.steps[i]);
+  return Math.max(0, timeline.before(told.times[i] + 1e-9));
+}
+
+/** Whether there are steps, and none is before the one that was told before it. @param {number[]} steps */
+function rises(steps) {
+  const known = steps.filter((step) => !Number.isNaN(step));
+  return known.length > 0 && known.every((step, i) => !i || step >= known[i - 1]);
+}
+
 /**
- * Each step once, at the first time it was told. Only the stream that told it first can tell it again,
- * much later, after a resume: others may have another clock.
+ * Each step once, at the first time it was told; again where the first of those that tell, and it
+ * alone, begins anew, as in each episode or after a resume.
  *
- * @param {[number, number, number][]} entries
+ * @param {Told[]} all that which the slider goes by first
  */
-function merge(entries) {
-  entries.sort((a, b) => Number(a[2] > 0) - Number(b[2] > 0) || a[1] - b[1]);
+function merge(all) {
+  const [main, ...others] = all;
+  if (!main) return new Timeline(new Float64Array(0), new Float64Array(0));
+  const stepped = main.steps.some((step) => !Number.isNaN(step));
+  const kept = stepped ? anew(main) : main.times.map((time) => /** @type {[number, number]} */ ([NaN, time]));
+  const seen = new Set(kept.map(([step]) => step));
+  const ordered = Timeline.of(kept);
+  for (const { origin, steps, times } of others) {
+    for (const [i, step] of steps.entries()) {
+      if (Number.isNaN(step) ? stepped : seen.has(step)) continue; // the slider goes by step, if it can
+      seen.add(step);
+      kept.push([step, origin === main.origin || !stepped ? times[i] : ordered.between(step)]);
+    }
+  }
+  return Timeline.of(kept);
+}
+
+/** The entries of what tells steps again. @param {Told} told @returns {[number, number][]} */
+function anew({ steps, times, episodes }) {
   /** @type {[number, number][]} */
   const kept = [];
-  /** When a step was told last, and by which stream. @type {Map<number, [number, number]>} */
+  /** When a step was told last, and in which pass. @type {Map<number, [number, number]>} */
   const seen = new Map();
-  const any = entries.some(([step, , stream]) => !stream && !Number.isNaN(step)) || (!entries.some(([, , stream]) => !stream) && entries.some(([step]) => !Number.isNaN(step)));
-  let highest = -Infinity;
-  for (const [step, time, stream] of entries) {
-    if (Number.isNaN(step)) {
-      if (any) continue; // the slider goes by step
-    } else {
-      const before = seen.get(step);
-      if (before && (before[1] !== stream || step >= highest - 1 || time - before[0] < 1)) continue;
-      seen.set(step, [time, stream]);
-      highest = step < highest - 1000 ? step : Math.max(highest, step);
+  let [pass, highest, episode] = [0, -Infinity, episodes[0]];
+  for (const [i, step] of steps.entries()) {
+    if (Number.isNaN(step)) continue;
+    const before = seen.get(step);
+    if (episodes[i] !== episode) {
+      episode = episodes[i];
+      if (step < highest) [pass, highest] = [pass + 1, step];
+    } else if (before?.[1] === pass) {
+      // Two processes tell a step twice; much later, it is told again
+      if (step >= highest - 1 || times[i] - before[0] < 1) continue;
+      [pass, highest] = [pass + 1, step];
     }
-    kept.push([step, time]);
+    if (seen.get(step)?.[1] === pass) continue;
+    highest = Math.max(highest, step);
+    seen.set(step, [times[i], pass]);
+    kept.push([step, times[i]]);
   }
-  kept.sort((a, b) => a[1] - b[1]);
-  return new Timeline(Float64Array.from(kept, ([step]) => step), Float64Array.from(kept, ([, time]) => time));
+  return kept;
+}
+
+/**
+ * One episode after the other, where they lie over each other because the clock of the rows begins anew
+ * with each; null where they do not.
+ *
+ * @param {Told} told @returns {(Timeline & {episodes: any[]}) | null}
+ */
+function unfold({ steps, times, episodes }) {
+  /** @type {Map<any, number[]>} */
+  const parts = new Map();
+  for (const [i, episode] of episodes.entries()) {
+    if (episode === null || episode === undefined || Number.isNaN(steps[i])) return null;
+    if (!parts.has(episode)) parts.set(episode, []);
+    parts.get(episode)?.push(i);
+  }
+  if (parts.size < 2 || turns(episodes).length === parts.size) return null;
+  /** How many rows of a step and a time have been there. @type {Map<string, number>} */
+  const seen = new Map();
+  const order = [];
+  const shown = [];
+  const nth = [];
+  let begin = 0;
+  for (const [, rows] of [...parts].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const first = times[rows[0]];
+    for (const i of rows) {
+      const key = `${steps[i]} ${times[i]}`;
+      nth.push(seen.get(key) ?? 0);
+      seen.set(key, (seen.get(key) ?? 0) + 1);
+      order.push(i);
+      shown.push(begin + times[i] - first);
+    }
+    const length = times[rows[rows.length - 1]] - first;
+    begin += length + (length / (rows.length - 1) || 1e-3);
+  }
+  const made = new Timeline(Float64Array.from(order, (i) => steps[i]), Float64Array.from(shown));
+  made.rows = { times: Float64Array.from(order, (i) => times[i]), nth };
+  made.ordered = false; // a time is of several episodes
+  return Object.assign(made, { episodes: order.map((i) => episodes[i]) });
 }
 
 /** Where a value is another one than before. @param {any[]} values */

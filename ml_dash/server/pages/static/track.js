@@ -2,7 +2,8 @@
 /** The rows of a track as they were recorded: all of them where they are few, else those that stick out. */
 
 import * as api from "./api.js";
-import { last, Timeline } from "./cursor.js";
+import { isOfCursor, originOf } from "./clocks.js";
+import { last, nearestOf, Timeline } from "./cursor.js";
 
 const PAGE = 250_000; // rows of one answer
 const KEPT = 500_000; // rows of a run that are held
@@ -60,10 +61,14 @@ export class TrackRows {
   }
 
   /** The row at a place of the run; -1 for none. @param {import("./cursor.js").Spot} spot */
-  at({ step, time }) {
+  at({ step, time, nth }) {
     if (!this.steps.length) return -1;
-    if (step !== null && this.stepped) return this.timeline.at(step);
-    const origin = this.run.origin ?? this.run.started ?? 0;
+    const origin = originOf(this.run, this.stream);
+    if (step !== null && this.stepped) {
+      if ((this.timeline.ordered && nth === undefined) || time === null || !isOfCursor(this.run, this.stream)) return this.timeline.at(step);
+      const own = nearestOf(this.steps, this.times, step, time + origin, nth);
+      if (own >= 0) return own;
+    }
     return time === null ? -1 : Math.max(0, last(this.times, time + origin + 1e-3));
   }
 

@@ -246,7 +246,7 @@ export class Transport {
     const step = Number(text);
     if (text !== "" && Number.isFinite(step) && this.timeline) {
       this.#stop();
-      this.go(this.timeline.at(step));
+      this.go(this.timeline.placeNear(step, this.cursor.get().time));
     }
     this.stepField.value = String(this.cursor.get().step ?? "");
   }

@@ -2,6 +2,7 @@
 /** The rows of all streams at the cursor's step. */
 
 import * as api from "./api.js";
+import { originOfCursor } from "./clocks.js";
 import { h, replace } from "./dom.js";
 import { short, streamName } from "./format.js";
 import { empty, failure } from "./states.js";
@@ -65,8 +66,10 @@ export class Values {
   }
 
   #key() {
-    const { step, time } = this.context.cursor.get();
-    return step === null ? `time ${time}` : `step ${step}`;
+    const { cursor } = this.context;
+    const { step, time } = cursor.get();
+    if (step === null) return `time ${time}`;
+    return cursor.timeline && !cursor.timeline.ordered ? `step ${step} time ${time}` : `step ${step}`;
   }
 
   async #show() {
@@ -74,7 +77,7 @@ export class Values {
     this.key = key;
     try {
       const answers = await Promise.all(this.context.runs.map((run) => this.#ask(run, key)));
-      if (this.context.signal.aborted) return;
+      if (this.context.signal.aborted || key !== this.key) return; // a later answer may come first
       const names = [...new Set(answers.flatMap((answer) => Object.keys(answer.streams)))];
       const blocks = names.flatMap((name) => answers.map((answer, i) => this.#draw(this.context.runs[i], name, answer.streams[name])));
       const shown = blocks.filter((block) => block !== null);
@@ -83,7 +86,7 @@ export class Values {
       this.shown = new Map(answers.map((answer, i) => [this.context.runs[i].id, answer.streams]));
       this.target.dispatchEvent(new Event("shown"));
     } catch (error) {
-      if (!this.context.signal.aborted) replace(this.element, failure(error));
+      if (!this.context.signal.aborted && key === this.key) replace(this.element, failure(error));
     }
   }
 
@@ -91,9 +94,11 @@ export class Values {
   async #ask(run, key) {
     const name = `${run.id} ${key}`;
     if (!this.known.has(name)) {
-      const { step, time } = this.context.cursor.get();
-      const at = time === null ? null : time + (run.origin ?? run.started ?? 0);
-      const where = step === null ? { time: at } : { step, time: at };
+      const { step, time, nth } = this.context.cursor.moment();
+      // Another run goes by its own clock: of it only the step counts
+      const own = run === this.context.runs[0] || step === null;
+      const at = time === null || !own ? null : time + originOfCursor(run);
+      const where = step === null ? { time: at } : { step, time: at, nth };
       const stream = await this.#streams(run);
       if (!stream.length) return { streams: {} };
       const answer = await api.get(`runs/${encodeURIComponent(run.id)}/at`, { ...where, stream }, { signal: this.context.signal });

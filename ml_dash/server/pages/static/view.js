@@ -56,6 +56,8 @@ async function main() {
     return;
   }
   label(runs);
+  // Asked for by the id that a run gave itself, it has another one in addresses
+  if (runs.some(({ id }, i) => id !== names[i])) place.set({ run: runs.map(({ id }) => id) });
   document.title = `${runs.map((run) => run.name).join(", ")} · ML-Dash`;
   const live = new EventTarget();
   const cursor = new Cursor(whole.signal);
