@@ -79,7 +79,8 @@ def unwatch(run: Ending) -> None:
 def describe(error: object) -> str:
     """An exception as it is kept with a run: its type, its text and where it was raised.
 
-    Anything else is its text. What is too long is cut in the middle, white space at the end left out.
+    Anything else is its text. What is too long is cut in the middle; white space at the end is
+    left out.
     """
     text = str(error)
     if isinstance(error, BaseException):

@@ -125,9 +125,8 @@ class _Place:
         # May run at any time and in any thread: single operations only, each of them atomic.
         slab = self._slab
         slab.free.append(self._address)
-        if len(slab.free) == slab.count:
-            if len(_idle()) > IDLE:
-                _let_go(slab)
+        if len(slab.free) == slab.count and len(_idle()) > IDLE:
+            _let_go(slab)
 
 
 def _idle() -> list[_Slab]:
