@@ -97,6 +97,29 @@ def test_an_episode_of_n_steps_is_n_rows_and_one_with_the_last_observation(memor
     assert "seed" not in rows[1]
 
 
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Dict({}), spaces.Tuple(()), spaces.Tuple((spaces.Tuple(()), spaces.Dict({})))],
+    ids=str,
+)
+def test_steps_of_an_environment_that_shows_nothing_come_back(memory, space):
+    """Its rows have no column of an observation; its actions and rewards are not lost for that."""
+    env = Counter()
+    env.observation_space = space
+    env._observation = space.sample
+    env = RecordToDash(env, memory)
+    env.reset()
+    for action in (10, 11, 12):
+        env.step(action)
+    came = list(transitions(opened(memory)))
+    assert [(one.action, one.reward, one.terminated) for one in came] == [
+        (10, 10.0, False),
+        (11, 11.0, False),
+        (12, 12.0, True),
+    ]
+    assert all(one.observation == one.next_observation == space.sample() for one in came)
+
+
 def test_the_summary_of_an_episode_is_a_track_row_and_a_metric(memory):
     """Return, length and duration, under the step of the last observation."""
     env = RecordToDash(Counter(terminates=False), memory)

@@ -208,10 +208,23 @@ def test_the_last_of_a_stack_is_the_frame():
     layout = Layout(spaces.Box(0, 255, (4, 84, 84), np.uint8), "obs")
     value = np.stack([np.full((84, 84), shade, np.uint8) for shade in (1, 2, 3, 4)])
     pictures = layout.pictures(value)
-    assert set(pictures) == {"obs", "obs/earlier"} == set(layout.cameras)
+    assert set(pictures) == {"obs", "obs_earlier"} == set(layout.cameras)
     assert (pictures["obs"] == 4).all()
-    assert pictures["obs/earlier"].shape == (3 * 84, 84)
-    assert pictures["obs/earlier"][::84, 0].tolist() == [1, 2, 3]
+    assert pictures["obs_earlier"].shape == (3 * 84, 84)
+    assert pictures["obs_earlier"][::84, 0].tolist() == [1, 2, 3]
+
+
+def test_the_earlier_pictures_of_a_stack_have_a_camera_that_no_other_has():
+    """Also beside a picture that is called so."""
+    stack, picture = spaces.Box(0, 255, (4, 84, 84), np.uint8), spaces.Box(0, 255, (8, 8), np.uint8)
+    layout = Layout(spaces.Dict(cam=stack, cam_earlier=picture), "obs")
+    assert [*layout.cameras] == ["obs/cam", "obs/cam_earlier", "obs/cam_earlier~2"]
+    value = layout.space.sample()
+    pictures = layout.pictures(value)
+    assert (pictures["obs/cam_earlier~2"] == value["cam_earlier"]).all()
+    row = {}
+    layout.write(value, row)
+    assert same(layout.value(row, pictures), value)
 
 
 def test_cameras_are_named_by_their_path():

@@ -96,6 +96,7 @@ def test_only_a_vector_environment_is_taken() -> None:
         ({"episode_trigger": 10}, TypeError, "episode_trigger is 10"),
         ({"autoreset": "never"}, ValueError, "'next_step', 'same_step' or 'disabled'"),
         ({"topic": ""}, ValueError, "topic is ''"),
+        ({"topic": "../x"}, ValueError, "topic '../x' has the component"),
         ({"experiment": 3}, TypeError, "experiment is a int"),
     ],
 )

@@ -516,6 +516,14 @@ WRONG = [
     ({"experiment": 5}, TypeError, "an Experiment, the prefix"),
     ({"experiment": "../x"}, ValueError, "prefix"),
     ({"topic": ""}, ValueError, "a name, such as 'env'"),
+    ({"topic": "../x"}, ValueError, "topic '../x' has the component '..'; leave it out"),
+    ({"topic": "a//b"}, ValueError, "topic 'a//b' has an empty component"),
+    (
+        {"topic": "arm/aux"},
+        ValueError,
+        "'arm/aux' has the component 'AUX', which is a device",
+    ),
+    ({"topic": "x" * 300}, ValueError, "more than the 255"),
 ]
 
 
@@ -524,6 +532,15 @@ def test_a_wrong_argument_is_refused_with_the_remedy(options, error, text):
     """In the constructor, before any training."""
     with pytest.raises(error, match=text):
         RecordToDash(Silent(), **options)
+
+
+@pytest.mark.parametrize("topic", ["run", "tracks/metrics", "/Arm é/left/"])
+def test_a_topic_may_be_called_as_a_folder_of_runs_is(memory, topic):
+    """Only prefixes of runs may not: topics lie one floor below."""
+    with closing(RecordToDash(Silent(), memory, topic=topic)) as env:
+        env.reset()
+        env.step(0)
+    assert len(opened(memory).tracks[f"{topic.strip('/')}/steps"]) == 2
 
 
 @pytest.mark.parametrize("mode", ["human", "ansi", "rgb_array_list", None])
@@ -700,13 +717,44 @@ def test_frames_of_nested_observations_come_back(memory):
         "env/obs/cam/side",
         "env/obs/depth",
         "env/obs/stack",
-        "env/obs/stack/earlier",
+        "env/obs/stack_earlier",
     ]
+    assert len(run.frames("env/obs/stack")) == len(seen), "without those of the camera beside it"
     (episode,) = read_episodes(run)
     np.testing.assert_equal(episode.observations, seen)
     np.testing.assert_equal(episode.actions, actions)
     aligned = run.aligned("env/steps", frames=["env/obs/cam/front", "env/obs/depth"])
     assert aligned.report.frames_without_row == aligned.report.rows_without_frame == 0
+
+
+@pytest.mark.parametrize("frames", ["obs", ["obs"]])
+def test_a_stack_of_pictures_comes_back_whole(memory, frames):
+    """By its only camera's name, too: the earlier pictures go with it."""
+
+    class Stack(Silent):
+        observation_space = spaces.Box(0, 255, (4, 40, 48), np.uint8)
+
+        def reset(self, *, seed=None, options=None):
+            self.observation = np.stack([np.full((40, 48), k, np.uint8) for k in range(4)])
+            return self.observation, {}
+
+    env = RecordToDash(Stack(), memory, frames=frames, image_format="png")
+    env.reset()
+    env.step(0)
+    env.close()
+    run = opened(memory)
+    assert {name: len(run.frames(name)) for name in run.cameras} == {
+        "env/obs": 2,
+        "env/obs_earlier": 2,
+    }
+    (one,) = transitions(run)
+    assert np.array_equal(one.observation, env.unwrapped.observation)
+    for step, picture in enumerate(run.frames("env/obs_earlier")):  # where they were before
+        name = f"frame_{step:08d}.png"
+        memory.files("env/obs/earlier").save_image(picture, to=name, step=step)
+        memory.files("env/obs_earlier").delete(name)
+    (again,) = transitions(opened(memory))
+    assert np.array_equal(again.observation, one.observation)
 
 
 def test_depth_and_transparency_are_never_spoilt_by_a_jpeg(memory):

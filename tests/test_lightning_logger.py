@@ -20,6 +20,7 @@ from ml_dash import Experiment, MemoryBackend, list_runs, open_run
 from ml_dash.metrics.metric import Metric
 from ml_dash_lightning import MLDashLogger
 from ml_dash_lightning.base import rank_zero_only
+from ml_dash_lightning.checkpoints import Checkpoints
 from ml_dash_lightning.logger import LAST_FLUSH
 
 pytestmark = [
@@ -298,6 +299,9 @@ def test_a_logger_that_was_never_used_leaves_nothing(tmp_path: Path, status: str
         ({"log_model": "best"}, "log_model"),
         ({"tags": [3]}, "tags"),
         ({"save_dir": "s3://bucket/runs"}, "local folder"),
+        ({"prefix": "../x"}, "prefix '../x' has the component '..'; leave it out"),
+        ({"prefix": "a//b"}, "prefix 'a//b' has an empty component"),
+        ({"prefix": "aux"}, "prefix 'aux' has the component 'aux', which is a device on Windows"),
     ],
 )
 def test_a_wrong_argument_is_told_by_the_constructor(
@@ -306,6 +310,24 @@ def test_a_wrong_argument_is_told_by_the_constructor(
     """And not in the middle of a fit."""
     with pytest.raises((TypeError, ValueError), match=message):
         logger(tmp_path, **options)
+
+
+@pytest.mark.parametrize("prefix", ["run", "metrics/a", "/Teacher é/", "", None])
+def test_a_prefix_may_be_called_as_a_folder_of_runs_is(tmp_path: Path, prefix: Any) -> None:
+    """Only prefixes of runs may not: its names lie one floor below."""
+    ours = logger(tmp_path, prefix=prefix)
+    ours.log_metrics({"a": 1.0}, step=0)
+    ours.experiment.run.complete()
+    where = "/".join(filter(None, ((prefix or "").strip("/"), "lightning")))
+    assert ours.failures == {}
+    assert len(open_run(ours.experiment.folder).metrics[where]) == 1
+
+
+def test_an_empty_version_is_none(tmp_path: Path) -> None:
+    """As of a variable that is set to nothing: two such loggers have runs of their own."""
+    first, second = (logger(tmp_path, version="") for _ in range(2))
+    assert first.version != second.version
+    assert first.name == second.name == "fit"
 
 
 def test_another_rank_than_zero_touches_nothing(
@@ -420,6 +442,28 @@ def test_a_run_ends_as_its_fit(tmp_path: Path, error: BaseException, status: str
     except (KeyboardInterrupt, SystemExit):
         ours.finalize("failed")
     assert open_run(ours.log_dir).status == status
+
+
+def test_a_run_fails_with_its_fit_whatever_else_goes_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints that cannot be copied do not make it a success."""
+
+    def full(*args: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Checkpoints, "finish", full)
+    pl = package()
+
+    def burst(module: Any, index: int) -> None:
+        raise RuntimeError("burst")
+
+    ours = logger(tmp_path, log_model=True)
+    with pytest.raises(RuntimeError, match="burst"):
+        trainer(pl, ours, enable_checkpointing=False).fit(model(pl, burst), data())
+    run = open_run(ours.log_dir)
+    assert run.status == "FAILED" and "burst" in run.error
+    assert ours.failures["finalize"] >= 1
 
 
 def test_a_failure_of_ranks_elsewhere_is_told_by_their_parent(tmp_path: Path) -> None:

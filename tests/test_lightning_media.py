@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import datetime
 import enum
 import functools
 import logging
@@ -98,6 +99,8 @@ def test_hyperparameters_of_any_kind_are_readable(logger: MLDashLogger) -> None:
             6: "six",
             "none": None,
             "long": "x" * 200_000,
+            "since": datetime.datetime(2026, 1, 2, 3, 4),
+            "days": [datetime.date(2026, 1, 2)],
         }
     )
     logger.log_hyperparams(argparse.Namespace(lr=0.2))
@@ -119,6 +122,8 @@ def test_hyperparameters_of_any_kind_are_readable(logger: MLDashLogger) -> None:
         "param_private": 5,
         "6": "six",
         "none": None,
+        "since": "2026-01-02T03:04:00",
+        "days": ["2026-01-02"],
     }
     assert {key: params[key] for key in expected} == expected
     assert params["class"].endswith(".Config")
@@ -273,6 +278,79 @@ def test_wrong_images_are_told(logger: MLDashLogger) -> None:
         logger.log_image("a", [np.zeros((2, 2))] * 2, caption="one")
     with pytest.raises(TypeError, match="list of videos"):
         logger.log_video("a", 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "message"),
+    [
+        ("../x", ValueError, r"'../x': .* has the component '..'"),
+        ("a//b", ValueError, "'a//b': .* has an empty component"),
+        (5, TypeError, "key is a int; give a text, such as 'val/a'"),
+        (None, TypeError, "key is a NoneType"),
+    ],
+)
+def test_a_key_that_is_no_name_is_told(
+    logger: MLDashLogger, key: Any, error: type[Exception], message: str
+) -> None:
+    """By an exception, since nothing that is logged under it could be kept."""
+    picture = np.zeros((2, 2), np.uint8)
+    calls: dict[str, tuple[Any, ...]] = {
+        "log_image": ([picture],),
+        "log_video": ([[picture]],),
+        "log_text": ("hello",),
+        "log_table": (["a"], [[1]]),
+    }
+    for name, arguments in calls.items():
+        with pytest.raises(error, match=f"{name}.*{message}"):
+            getattr(logger, name)(key, *arguments)
+    assert logger.failures == {}
+
+
+def test_a_call_without_what_it_needs_is_told(logger: MLDashLogger) -> None:
+    """Also one in the form of another logger, of which nothing could be kept."""
+    with pytest.raises(TypeError, match="text"):
+        logger.log_text("t")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="text"):
+        logger.log_text("t", columns=["a"], data=[["b"]])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="row 1 is 5; give a list of rows, each a list"):
+        logger.log_table("t", columns=["a"], data=[[1], 5])  # type: ignore[list-item]
+
+
+def test_what_fails_is_told_by_the_name_of_the_call(
+    logger: MLDashLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not by that of a part of it, which nobody has called."""
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(logger, "_record", broken)
+    logger.log_image("i", [np.zeros((2, 2))])
+    logger.log_video("v", [[np.zeros((16, 16), np.uint8)] * 2])
+    logger.log_text("t", "hello")
+    logger.log_table("t", ["a"], [[1]])
+    assert logger.failures == {"log_image": 1, "log_video": 1, "log_text": 1, "log_table": 1}
+
+
+def test_a_file_of_sixteen_bits_stays_one(logger: MLDashLogger, tmp_path: Path) -> None:
+    """A depth image by its path has the values of the one by itself."""
+    depth = np.arange(0, 60_000, 1_000, np.uint16).reshape(6, 10)
+    Image.fromarray(depth).save(tmp_path / "depth.png")
+    logger.log_image("depth", [tmp_path / "depth.png", depth], step=0)
+    for frame in end(logger).frames("images/depth"):
+        assert frame.dtype == np.uint16 and np.array_equal(frame, depth)
+
+
+def test_videos_of_one_call_may_differ_in_their_rate(logger: MLDashLogger) -> None:
+    """As other loggers have it: a list, one for each."""
+    clip = np.zeros((3, 16, 16), np.uint8)
+    logger.log_video("v", [clip, clip], step=0, fps=[5, 12.5])
+    for wrong in (0, -1, "fast", True, [5], [5, None]):
+        with pytest.raises(ValueError, match="fps"):
+            logger.log_video("v", [clip, clip], fps=wrong)  # type: ignore[arg-type]
+    rows = list(end(logger).tracks["videos/v"].rows())
+    assert [row["fps"] for row in rows] == [5, 12.5]
+    assert not any("folder" in row for row in rows)
 
 
 def test_videos_keep_their_frames(logger: MLDashLogger, tmp_path: Path) -> None:
@@ -445,6 +523,49 @@ def test_checkpoints_of_the_same_name_are_kept_apart(tmp_path: Path, logger: MLD
     for entry in entries:
         source = tmp_path / entry["monitor"] / "best.ckpt"
         assert run.files.read_bytes(f"checkpoints/{entry['best']}") == source.read_bytes()
+
+
+@pytest.mark.parametrize("loggers", [1, 2])
+def test_the_best_of_each_fold_is_kept_and_listed(tmp_path: Path, loggers: int) -> None:
+    """Their callbacks are alike but for the folder, whether they share a logger or the run only."""
+    pl = package()
+    experiment = Experiment("m/folds", dash_root=tmp_path / "dash", environment=False)
+    ours = [MLDashLogger(experiment=experiment, log_model=True) for _ in range(loggers)]
+    written = []
+    for fold in range(2):
+        keeper = pl.callbacks.ModelCheckpoint(tmp_path / str(fold), "best", monitor="val_loss")
+        one = ours[fold % loggers]
+        trainer(pl, one, epochs=1, callbacks=[keeper]).fit(model(pl), data(), data())
+        written.append(Path(keeper.best_model_path).read_bytes())
+    run = end(one)
+    entries = run.files.read_json("checkpoints/checkpoints.json")
+    assert [entry["best"] for entry in entries] == ["best.ckpt", "2/best.ckpt"]
+    assert [run.files.read_bytes(f"checkpoints/{entry['best']}") for entry in entries] == written
+
+
+@pytest.mark.parametrize("log_model", [True, "all"])
+def test_checkpoints_on_another_machine_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, log_model: Any
+) -> None:
+    """They cannot be kept; those here are."""
+
+    class Keeper:
+        state_key = monitor = "loss"
+        best_model_path, last_model_path = "memory://models/best.ckpt", str(tmp_path / "last.ckpt")
+        best_k_models: ClassVar[dict[str, Any]] = {}
+        best_model_score = current_score = torch.tensor(0.5)
+
+    Path(Keeper.last_model_path).write_bytes(b"weights")
+    logger = MLDashLogger(tmp_path / "dash", name="m", log_model=log_model, environment=False)
+    logger.after_save_checkpoint(Keeper())
+    logger.finalize("success")
+    assert "'memory://models/best.ckpt' is not on this machine" in caplog.text
+    assert sum(logger.failures.values()) >= 1
+    logger.failures.clear()
+    run = end(logger)
+    assert run.files.read_bytes("checkpoints/last.ckpt") == b"weights"
+    (entry,) = run.files.read_json("checkpoints/checkpoints.json")
+    assert (entry["best"], entry["last"]) == (None, "last.ckpt")
 
 
 def test_checkpoints_are_kept_when_nobody_finalizes(tmp_path: Path) -> None:

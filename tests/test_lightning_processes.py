@@ -28,6 +28,30 @@ logger.log_metrics({"last": 1}, step=99)
     assert found.metrics["lightning"].steps[-1] == 99
 
 
+def test_checkpoints_are_whole_when_the_process_is_gone_after_the_fit(tmp_path: Path) -> None:
+    """With the file that says which is the best, however much else is still to be encoded."""
+    script = (
+        SETUP
+        + """
+import os
+import numpy as np
+noise = np.random.default_rng(0).integers(0, 255, (900, 900, 3), np.uint8)
+def log_pictures(module, index):
+    logger.log_image("noise", [noise] * 4)
+keeper = pl.callbacks.ModelCheckpoint(monitor="train/loss_epoch", save_last=True)
+logger = MLDashLogger(root, name="fit", log_model=True)
+trainer(pl, logger, callbacks=[keeper]).fit(model(pl, log_pictures), data())
+os._exit(0)
+"""
+    )
+    code, _, err = run(tmp_path, script)
+    assert code == 0, err
+    found = only_run(tmp_path)
+    (entry,) = found.files.read_json("checkpoints/checkpoints.json")
+    kept = {Path(file["path"]).name for file in found.files.list("checkpoints/*.ckpt")}
+    assert kept == {entry["best"], entry["last"]} == {*entry["scores"]}
+
+
 def test_ctrl_c_makes_a_fit_cancelled(tmp_path: Path) -> None:
     """The trainer catches it and exits by itself; what was logged is there."""
     script = (

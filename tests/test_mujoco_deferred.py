@@ -131,6 +131,32 @@ def test_drawing_later_leaves_the_runs_status(tmp_path):
 
 
 @needs_opengl
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED", "INTERRUPTED"])
+@pytest.mark.parametrize("end", [None, RuntimeError("no screen"), KeyboardInterrupt()], ids=repr)
+def test_the_runs_status_is_the_same_however_drawing_ends(tmp_path, monkeypatch, status, end):
+    """What was recorded is no worse for that, and what was killed no better."""
+    model, data = make()
+    experiment = Experiment("a", dash_root=tmp_path, environment=False)
+    experiment.run.start()
+    RenderHook(experiment, model, ["front"], SIZE, every=1, deferred=True)(data)
+    experiment.run.end("CLOSED" if status == "INTERRUPTED" else status)
+    assert opened(experiment).status == status
+
+    def stop(*_):
+        raise end
+
+    later = Experiment("a", dash_root=tmp_path, environment=False)
+    if end is None:
+        assert render_deferred(later, progress=False) == 1
+    else:
+        monkeypatch.setattr(deferred.Painter, "draw", stop)
+        with pytest.raises(type(end)):
+            render_deferred(later, progress=False)
+    assert opened(experiment).status == status
+    assert later.run.status != "RUNNING"
+
+
+@needs_opengl
 def test_a_view_of_the_users_own_is_drawn_later_too(tmp_path):
     """Its parameters are kept with the states."""
     side = mujoco.MjvCamera()

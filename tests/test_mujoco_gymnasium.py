@@ -188,6 +188,30 @@ def test_hook_and_wrapper_make_one_step(experiment, env):
     assert np.allclose(state["qpos"][:, 0], observed)
 
 
+def test_hook_and_wrapper_count_alike_in_a_continued_run(tmp_path, env):
+    """Else the rows of the second session would belong to different episodes."""
+    from ml_dash_gymnasium import RecordToDash
+
+    for _ in range(2):
+        with Experiment("a", dash_root=tmp_path, environment=False).run as experiment:
+            recorded = RecordToDash(env, experiment)
+            hook = RenderHook(experiment, recorded, [], every=1, state=["qvel"])
+            for seed in range(2):
+                recorded.reset(seed=seed)
+                hook()
+                over = False
+                while not over:
+                    _, _, terminated, truncated, _ = recorded.step(recorded.action_space.sample())
+                    over = terminated or truncated
+                    hook()
+            recorded.close()
+    run = ml_dash.open_run(experiment.folder)
+    rows = run.aligned("env/steps", TRACK)
+    assert len(rows) == len(run.tracks["env/steps"]) == len(run.tracks[TRACK])
+    assert np.unique(rows.episode_index).tolist() == [0, 1, 2, 3]
+    assert np.allclose(rows["obs"][:, 5:8], rows["qvel"], atol=1e-5)
+
+
 def test_a_hook_inside_the_environment_joins_the_step_that_comes_out(experiment, env):
     """It is called for each step of the simulation, of which one of the environment has five."""
     from ml_dash_gymnasium import RecordToDash

@@ -336,6 +336,33 @@ def test_a_reset_begins_an_episode_and_the_step_goes_on(experiment):
     assert hook.episode == 2
 
 
+def test_a_hook_counts_on_where_the_one_before_it_ended(experiment):
+    """A program may make one for each episode; those of another prefix begin anew."""
+    model, data = make()
+    for prefix in ("", "", "left", ""):
+        restart(model, data)
+        with RenderHook(experiment, model, [], every=1, prefix=prefix) as hook:
+            simulate(hook, model, data, 2)
+    rows = rows_of(experiment)
+    assert [row["step"] for row in rows] == list(range(6))
+    assert [row["episode"] for row in rows] == [0, 0, 1, 1, 2, 2] and hook.episode == 2
+    assert read(experiment).tracks[f"left/{TRACK}"].steps.tolist() == [0, 1]
+
+
+def test_a_continued_run_is_counted_on(tmp_path):
+    """By a process that knows nothing of the one that recorded before."""
+    for _ in range(2):
+        model, data = make()
+        with Experiment("a", dash_root=tmp_path, environment=False).run as experiment:
+            hook = RenderHook(experiment, model, [], every=1)
+            for _ in range(2):
+                restart(model, data)
+                simulate(hook, model, data, 2)
+    table = read(experiment).tracks[TRACK]
+    assert table.steps.tolist() == list(range(8))
+    assert table["episode"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
 def test_a_reset_between_two_rows_is_seen(experiment):
     """Also where time has passed the last row's again... but not that of the last call."""
     model, data = make()
@@ -432,6 +459,7 @@ def test_an_error_while_recording_does_not_reach_the_simulation(experiment, monk
     with pytest.warns(RuntimeWarning, match="no picture today") as told:
         simulate(hook, model, data, 3)
     assert len(told) == 1 and hook.failures == 3
+    assert told[0].filename == __file__, "the line that called the hook, not one of it"
     assert len(rows_of(experiment)) == 3
 
 
@@ -443,7 +471,7 @@ def test_a_call_after_the_end_of_the_run_is_told_once(tmp_path):
         simulate(hook, model, data, 2)
     with pytest.warns(RuntimeWarning, match="closed") as told:
         simulate(hook, model, data, 3)
-    assert len(told) == 1
+    assert len(told) == 1 and told[0].filename == __file__
     assert len(ml_dash.open_run(experiment.folder).tracks[TRACK]) == 2
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ml_dash import Experiment
 from ml_dash_gymnasium.spaces import Layout
 
 RENDER = "render"
@@ -55,7 +56,7 @@ def choose(frames: Frames, layout: Layout) -> Chosen:
                 f"frames: there is no camera {name!r} among the observations of this environment;"
                 f" there are {known}"
             )
-        observed |= found
+        observed |= found | {layout.earlier[c] for c in found if c in layout.earlier}
     exact = {name for name in observed if layout.cameras[name].lossless}
     return Chosen(frozenset(observed), frozenset(exact), RENDER in wanted)
 
@@ -113,8 +114,16 @@ def check_topic(topic: Any) -> str:
     """A topic without slashes around it.
 
     Raises:
-        ValueError: it is no name.
+        ValueError: it is no name, or none that a run can have.
     """
     if not isinstance(topic, str) or not topic.strip("/"):
         raise ValueError(f"topic is {topic!r}; it must be a name, such as 'env' or 'train/env'")
-    return topic.strip("/")
+    path = topic.strip("/")
+    # As a prefix it is held to the same rule, but that the run's own folders have names in lower
+    # case, which a topic may have, too.
+    try:
+        Experiment(path.upper(), dash_root=".", dash_url=False)
+    except ValueError as error:
+        told = str(error).replace(repr(path.upper()), repr(path)).replace("prefix", "topic", 1)
+        raise ValueError(told) from None
+    return path

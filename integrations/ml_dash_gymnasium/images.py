@@ -9,7 +9,7 @@
 | uint16 or bounded floats with one channel | depth, in a PNG of 16 bits |
 | anything else | no picture: numbers |
 
-Of a stack, `obs` shows the last picture and `obs/earlier` those before it, one below the other.
+Of a stack, `obs` shows the last picture and `obs_earlier` those before it, one below the other.
 Pictures of so few values that they may well be symbols (a grid world) are kept as numbers, too.
 """
 
@@ -28,7 +28,7 @@ FEW = 1024
 """Up to so many values a picture is kept as a column, too."""
 
 EARLIER = "earlier"
-"""The name, below its own, of the camera that has a stack's earlier pictures."""
+"""What is put behind the name of a camera for that which has a stack's earlier pictures."""
 
 _CHANNELS = (1, 3, 4)
 _LEAST_SIDE = 32  # of pictures that only their size tells from other arrays

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ml_dash import open_run
 from ml_dash_gymnasium.cameras import OBSERVATIONS
 from ml_dash_gymnasium.descriptions import space_from
+from ml_dash_gymnasium.images import EARLIER
 from ml_dash_gymnasium.spaces import Layout
 from ml_dash_gymnasium.topics import ABOUT
 
@@ -174,8 +175,12 @@ class _Reader:
         self._ignored = Layout(self._actions.space, "ignored_action", pictures=False)
         self._frames: dict[str, tuple[Any, dict[str, int]]] = {}
         known = set(run.cameras)
-        for camera in self._observations.cameras:
-            if (folder := f"{topic}/{camera}") in known:
+        places = {camera: f"{topic}/{camera}" for camera in self._observations.cameras}
+        for camera, earlier in self._observations.earlier.items():
+            if places[earlier] not in known:  # earlier runs have them below the camera
+                places[earlier] = f"{topic}/{camera}/{EARLIER}"
+        for camera, folder in places.items():
+            if folder in known:
                 frames = run.frames(folder)
                 stems = {_stem(name): index for index, name in enumerate(frames.names)}
                 self._frames[camera] = (frames, stems)
@@ -183,7 +188,7 @@ class _Reader:
     def add(self, episode: RecordedEpisode, row: Mapping[str, Any]) -> None:
         has = any(key == OBSERVATIONS or key.startswith(f"{OBSERVATIONS}.") for key in row)
         pictures = self._pictures(row)
-        known = has or bool(pictures)
+        known = has or bool(pictures) or self._observations.empty
         episode.observations.append(self._observations.value(row, pictures) if known else None)
         episode.steps.append(row["step"])
         if "ended" in row:

@@ -49,20 +49,27 @@ class Layout:
             actions, which are no observations.
 
     Attributes:
-        cameras: what each camera shows, by name: `obs`, `obs/cam/front`, and of stacks `…/earlier`.
+        cameras: what each camera shows, by name: `obs`, `obs/cam/front`, and of stacks
+            `obs_earlier`.
+        earlier: of a stack's camera that which has the pictures before.
+        empty: whether its values have no parts at all, such as those of `Dict({})`: there is but
+            one, and no row shows it.
     """
 
     def __init__(self, space: Space[Any], root: str, *, pictures: bool = True) -> None:
         self.space = space
         self.root = root
         self.cameras: dict[str, Picture] = {}
+        self.earlier: dict[str, str] = {}
         self._names = _Names(pictures)
         self._node = _node(space, root, root, self._names)
         self.write: Callable[[Any, Row], None] = self._node.write
+        self.empty = self._node.empty
         for leaf in self._leaves():
             self.cameras[leaf.camera] = leaf.picture
             if leaf.picture.stacked:
                 self.cameras[leaf.earlier] = leaf.picture
+                self.earlier[leaf.camera] = leaf.earlier
 
     def pictures(self, value: Any, cameras: Collection[str] | None = None) -> dict[str, Array]:
         """The pictures in a value by camera, in memory of their own: HxW or HxWxC.
@@ -131,6 +138,8 @@ def _distinct(wanted: str, taken: set[str]) -> str:
 class _Node:
     """A part of a space that is one column: the value as it is."""
 
+    empty = False
+
     def __init__(self, space: Space[Any] | None, column: str) -> None:
         self.space = space
         self.column = column
@@ -149,10 +158,12 @@ class _Node:
 class _PictureNode(_Node):
     """A picture: a frame, and a column as well where that costs little."""
 
-    def __init__(self, space: Space[Any], column: str, camera: str, picture: Picture) -> None:
+    def __init__(
+        self, space: Space[Any], column: str, camera: str, earlier: str, picture: Picture
+    ) -> None:
         super().__init__(space, column)
         self.camera = camera
-        self.earlier = f"{camera}/{EARLIER}"
+        self.earlier = earlier
         self.picture = picture
         self._shape = None if picture.few else picture.shape  # of what is not a column, too
         self.path: list[Callable[[Any], Any]] = []
@@ -189,7 +200,15 @@ class _Composite(_Node):
         return super().present(row) or any(part.present(row) for part in self.parts.values())
 
 
-class _DictNode(_Composite):
+class _Parts(_Composite):
+    """All of whose parts a value has."""
+
+    def __init__(self, space: Space[Any], column: str, parts: dict[Any, _Node]) -> None:
+        super().__init__(space, column, parts)
+        self.empty = all(part.empty for part in parts.values())
+
+
+class _DictNode(_Parts):
     def write(self, value: Any, row: Row) -> None:
         if not isinstance(value, Mapping):
             return super().write(value, row)
@@ -207,7 +226,7 @@ class _DictNode(_Composite):
         return {key: part.value(row, pictures) for key, part in self.parts.items()}
 
 
-class _TupleNode(_Composite):
+class _TupleNode(_Parts):
     def write(self, value: Any, row: Row) -> None:
         if not isinstance(value, (tuple, list)) or len(value) != len(self.parts):
             return super().write(value, row)
@@ -278,7 +297,10 @@ def _node(space: Space[Any], column: str, camera: str, names: _Names) -> _Node:
     if isinstance(space, spaces.Graph):
         return _GraphNode(space, names.column(column))
     if names.pictures and isinstance(space, spaces.Box) and (picture := picture_of(space)):
-        leaf = _PictureNode(space, names.column(column), names.camera(camera), picture)
+        camera = names.camera(camera)
+        # Beside it: the frames of a folder are those of all folders in it.
+        earlier = names.camera(f"{camera}_{EARLIER}") if picture.stacked else ""
+        leaf = _PictureNode(space, names.column(column), camera, earlier, picture)
         names.leaves.append(leaf)
         return leaf
     return _Node(space, names.column(column))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import weakref
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from ml_dash import Experiment
 from ml_dash_lightning.plain import metric_value
-
-if TYPE_CHECKING:
-    from ml_dash import Experiment
 
 FOLDER = "checkpoints"
 LIST = "checkpoints.json"
@@ -28,6 +29,25 @@ class _State:
     scores: dict[str, Any]
 
 
+@dataclass(slots=True)
+class _Book:
+    """What is known of one folder of a run.
+
+    Attributes:
+        states: by callback and its folder: the folds of a validation have callbacks that are alike.
+        copied: by path, when it had been written.
+        names: by name in the run, the path.
+    """
+
+    states: dict[tuple[str, str], _State] = field(default_factory=dict)
+    copied: dict[str, int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+_books: weakref.WeakKeyDictionary[Experiment, dict[str, _Book]] = weakref.WeakKeyDictionary()
+"""Of each run, since it may have several loggers, one after the other."""
+
+
 class Checkpoints:
     """Copies what a `ModelCheckpoint` writes into the run, before it may delete it again.
 
@@ -40,64 +60,82 @@ class Checkpoints:
     def __init__(self, folder: str, each: bool) -> None:
         self._folder = folder
         self._each = each
-        self._states: dict[str, _State] = {}
-        self._copied: dict[str, int] = {}  # by path, when it had been written
-        self._names: dict[str, str] = {}  # by name in the run, the path
 
     def note(self, callback: Any, experiment: Experiment) -> None:
         """Take down which checkpoints there are; copy them, if each is to be kept."""
         # The callback comes as a weak proxy: what is needed of it is taken at once.
         state = _state_of(callback)
-        self._states[str(callback.state_key)] = state
+        key = str(callback.state_key), str(getattr(callback, "dirpath", ""))
+        self._book(experiment).states[key] = state
         if self._each:
             self._copy(state.scores, experiment)
 
     def finish(self, experiment: Experiment) -> None:
         """At the end of a fit: copy the best and the last."""
-        wanted = [path for state in self._states.values() for path in (state.best, state.last)]
+        states = self._book(experiment).states.values()
+        wanted = [path for state in states for path in (state.best, state.last)]
         self._copy(filter(None, wanted), experiment)
 
+    def _book(self, experiment: Experiment) -> _Book:
+        return _books.setdefault(experiment, {}).setdefault(self._folder, _Book())
+
     def _copy(self, paths: Iterable[str], experiment: Experiment) -> None:
-        files = experiment.files(self._folder)
+        files, book = experiment.files(self._folder), self._book(experiment)
         changed = False
+        away = ""
         for path in dict.fromkeys(paths):
+            if "://" in path:
+                away = away or path
+                continue
             source = Path(path)
             try:
                 written = source.stat().st_mtime_ns
             except OSError:
-                continue  # deleted since, or on a file system of another kind
-            if self._copied.get(path) == written:
+                continue  # deleted since
+            if book.copied.get(path) == written:
                 continue
-            name = self._name(path)
+            name = _name(book, path)
             for part in _parts(source):
                 inner = part.relative_to(source).as_posix()
                 files.save_file(part, to=name if inner == "." else f"{name}/{inner}")
-            self._copied[path] = written
+            book.copied[path] = written
             changed = True
         if changed:
-            files.save_json([self._entry(state) for state in self._states.values()], to=LIST)
+            entries = [_entry(book, state) for state in book.states.values()]
+            with TemporaryDirectory() as folder:
+                # As a file, which is in the run when the call returns: a JSON of ours would come
+                # later than the checkpoints, or never, where the process is ended there and then.
+                listed = Path(folder, LIST)
+                listed.write_text(json.dumps(entries, indent=2, default=_plain))
+                files.save_file(listed, to=LIST)
+        if away:
+            raise ValueError(
+                f"the checkpoint {away!r} is not on this machine, and so not in the run; give"
+                " ModelCheckpoint a local folder, or leave log_model out"
+            )
 
-    def _name(self, path: str) -> str:
-        """What a checkpoint is called in the run: as its file, unless another one has that name."""
-        name = file = Path(path).name
-        number = 1
-        while self._names.setdefault(name, path) != path:
-            number += 1
-            name = f"{number}/{file}"
-        return name
 
-    def _entry(self, state: _State) -> dict[str, Any]:
-        def name(path: str) -> str | None:
-            return self._name(path) if path in self._copied else None
+def _name(book: _Book, path: str) -> str:
+    """What a checkpoint is called in the run: as its file, unless another one has that name."""
+    name = file = Path(path).name
+    number = 1
+    while book.names.setdefault(name, path) != path:
+        number += 1
+        name = f"{number}/{file}"
+    return name
 
-        kept = {self._name(path): score for path, score in state.scores.items() if name(path)}
-        return {
-            "monitor": state.monitor,
-            "mode": state.mode,
-            "best": name(state.best),
-            "last": name(state.last),
-            "scores": kept,
-        }
+
+def _entry(book: _Book, state: _State) -> dict[str, Any]:
+    def name(path: str) -> str | None:
+        return _name(book, path) if path in book.copied else None
+
+    return {
+        "monitor": state.monitor,
+        "mode": state.mode,
+        "best": name(state.best),
+        "last": name(state.last),
+        "scores": {_name(book, path): score for path, score in state.scores.items() if name(path)},
+    }
 
 
 def _state_of(callback: Any) -> _State:
@@ -112,6 +150,13 @@ def _state_of(callback: Any) -> _State:
     if last:
         scores.setdefault(last, None)
     return _State(callback.monitor, getattr(callback, "mode", None), best, last, scores)
+
+
+def _plain(score: Any) -> float | str:
+    try:
+        return float(score)
+    except (TypeError, ValueError):
+        return str(score)
 
 
 def _parts(source: Path) -> list[Path]:

@@ -33,12 +33,24 @@ def count(owner: Counting, what: str, error: Exception) -> None:
 
 def harmless(method: Callable[P, object]) -> Callable[P, None]:
     """Let no exception of a method of a logger out."""
+    return harmless_as(method.__name__)(method)
 
-    @functools.wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            method(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the training is worth more
-            count(args[0], method.__name__, error)  # type: ignore[arg-type]  # it is a method
 
-    return guarded
+def harmless_as(what: str) -> Callable[[Callable[P, object]], Callable[P, None]]:
+    """Let no exception of a part of a method out.
+
+    Args:
+        what: the method that users call, which the failure is told of.
+    """
+
+    def guard(method: Callable[P, object]) -> Callable[P, None]:
+        @functools.wraps(method)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                method(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the training is worth more
+                count(args[0], what, error)  # type: ignore[arg-type]  # it is a method
+
+        return guarded
+
+    return guard

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
 import functools
 import math
@@ -104,6 +105,8 @@ class Reader:
             return value
         if isinstance(value, (str, PurePath)):
             return _cut(str(value), min(LONGEST_TEXT, max(0, self._left)))
+        if isinstance(value, (datetime.date, datetime.time)):
+            return value.isoformat()
         if id(value) in above or len(above) > DEEPEST:
             return REST  # it contains itself, or goes on and on
         above = (*above, id(value))

@@ -18,12 +18,13 @@ from ml_dash_lightning.ending import (
     exception,
     leave_sigterm_to_the_trainer,
 )
-from ml_dash_lightning.guard import count, harmless
+from ml_dash_lightning.guard import count, harmless, harmless_as
 from ml_dash_lightning.hyperparameters import hyperparameters
 from ml_dash_lightning.link import Link, new_version
 from ml_dash_lightning.media import Media
 from ml_dash_lightning.models import Models
 from ml_dash_lightning.plain import metric_value, row_of, short, whole
+from ml_dash_lightning.recording import checked_prefix
 
 KICK = 1.0
 """Seconds between two hints of `save` that rows may be written now."""
@@ -62,8 +63,8 @@ class MLDashLogger(Media, Models, Logger):
             `save_config_kwargs={"overwrite": True}`.
         name: what is trained; may have several parts, such as `mnist/mlp`.
         version: of the run. That of an earlier run continues it, for example
-            `os.environ["SLURM_JOB_ID"]`, which a requeued job keeps. By default the time of the
-            first use and four random characters.
+            `os.environ["SLURM_JOB_ID"]`, which a requeued job keeps. By default, and for an empty
+            text, the time at which the logger is made and four random characters.
         prefix: put in front of the names of metrics, tracks and files, to keep several trainers of
             one run apart.
         experiment: record into this one instead of one made from `name` and `version`. If it runs
@@ -105,10 +106,10 @@ class MLDashLogger(Media, Models, Logger):
         self._save_dir = os.fspath(save_dir)
         if "://" in self._save_dir:
             raise ValueError(f"save_dir is {self._save_dir!r}; it must be a local folder")
-        self._prefix = prefix.strip("/")
+        self._prefix = checked_prefix(prefix)
         self._log_model = log_model
         if experiment is None:
-            parts = (name or "", new_version() if version is None else str(version))
+            parts = (name or "", new_version() if version in (None, "") else str(version))
             made = Experiment(
                 "/".join(filter(None, parts)),
                 dash_root=self._save_dir,
@@ -260,12 +261,13 @@ class MLDashLogger(Media, Models, Logger):
         if status == "success" and self._link.owned:
             finished.finish(experiment)
 
-    @harmless
+    @harmless_as("finalize")
     def _flush(self) -> None:
         experiment = self._running()
         self._finish(experiment)
         experiment.flush(timeout=LAST_FLUSH)
 
+    @harmless_as("finalize")  # how the run ends is told, too, where this cannot be done
     def _finish(self, experiment: Experiment) -> None:
         """Record what has been held back: at the end of a fit, and of the run."""
         self._finish_watches()

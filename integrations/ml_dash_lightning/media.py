@@ -8,8 +8,8 @@ from typing import Any
 
 from ml_dash import Moment
 from ml_dash_lightning.base import rank_zero_only
-from ml_dash_lightning.guard import count, harmless
-from ml_dash_lightning.pictures import as_image, as_list, as_video, captions_of
+from ml_dash_lightning.guard import count, harmless_as
+from ml_dash_lightning.pictures import as_image, as_list, as_video, captions_of, rates_of
 from ml_dash_lightning.plain import row_of, short
 from ml_dash_lightning.recording import Recording
 
@@ -33,21 +33,17 @@ class Media(Recording):
                 `images/<key>`, whose `frame` names the file.
 
         Raises:
-            TypeError: `images` or an option is no list.
-            ValueError: an option has another length than there are images.
+            TypeError: `images` or an option is no list, or `key` no text.
+            ValueError: an option has another length than there are images, or `key` is no name.
         """
         what = f"log_image {key!r}"
         found = as_list(images, what)
-        self._log_images(key, found, captions_of(len(found), what, options), step)
-
-    def _log_images(
-        self, key: str, images: list[Any], fields: list[dict[str, Any]], step: Any
-    ) -> None:
-        topic = self._path("images", key)
-        for index, (image, row) in enumerate(zip(images, fields, strict=True)):
+        fields = captions_of(len(found), what, options)
+        topic = self._place("log_image", "images", key)
+        for index, (image, row) in enumerate(zip(found, fields, strict=True)):
             self._log_one(topic, {"index": index, **_fields(row)}, step, as_image, image)
 
-    @harmless
+    @harmless_as("log_image")
     def _log_one(
         self,
         topic: str,
@@ -65,7 +61,12 @@ class Media(Recording):
 
     @rank_zero_only
     def log_video(
-        self, key: str, videos: Any, step: int | None = None, fps: float = 30, **options: Any
+        self,
+        key: str,
+        videos: Any,
+        step: int | None = None,
+        fps: float | Sequence[float] = 30,
+        **options: Any,
     ) -> None:
         """Log videos: files as they are, arrays as MP4 where `ml-dash[video]` is installed.
 
@@ -77,7 +78,7 @@ class Media(Recording):
             videos: a list of paths, or of arrays or tensors of shape (T, C, H, W), (T, H, W, C) or
                 (T, H, W); or one of them; or a batch of five dimensions.
             step: the step that they belong to; by default that of the latest metrics.
-            fps: frames a second.
+            fps: frames a second; a list for videos that differ.
             **options: lists as long as `videos`, such as `caption=[…]`.
 
         Raises:
@@ -89,17 +90,13 @@ class Media(Recording):
         elif getattr(videos, "ndim", 0) != 5 and not isinstance(videos, (list, tuple)):
             raise TypeError(f"{what}: videos is a {type(videos).__name__}; give a list of videos")
         found = list(videos)
-        self._log_videos(key, found, captions_of(len(found), what, options), step, fps)
+        rates = rates_of(fps, len(found), what)
+        fields = captions_of(len(found), what, options)
+        topic = self._place("log_video", "videos", key)
+        for index, (video, rate, row) in enumerate(zip(found, rates, fields, strict=True)):
+            self._log_clip(topic, video, step, {"index": index, "fps": rate, **_fields(row)})
 
-    def _log_videos(
-        self, key: str, videos: list[Any], fields: list[dict[str, Any]], step: Any, fps: float
-    ) -> None:
-        topic = self._path("videos", key)
-        for index, (video, row) in enumerate(zip(videos, fields, strict=True)):
-            what = {"index": index, "fps": fps, **_fields(row)}
-            self._log_clip(topic, video, step, what)
-
-    @harmless
+    @harmless_as("log_video")
     def _log_clip(self, topic: str, video: Any, step: Any, row: dict[str, Any]) -> None:
         moment = self._moment(step)
         saved: dict[str, Any] = {}
@@ -130,7 +127,6 @@ class Media(Recording):
         return {"folder": stem, "frames": len(frames)}
 
     @rank_zero_only
-    @harmless
     def log_text(self, key: str, text: Any, step: int | None = None, **fields: Any) -> None:
         """Log texts, such as generated samples, as rows of the track `texts/<key>`.
 
@@ -139,12 +135,21 @@ class Media(Recording):
             text: a text, or a list of them.
             step: the step that they belong to; by default that of the latest metrics.
             **fields: more columns.
+
+        Raises:
+            TypeError, ValueError: `key` is no name, or the text is missing.
         """
         texts = [text] if isinstance(text, str) or not isinstance(text, Sequence) else text
+        self._log_texts(self._place("log_text", "texts", key), texts, step, fields)
+
+    @harmless_as("log_text")
+    def _log_texts(
+        self, topic: str, texts: Sequence[Any], step: Any, fields: Mapping[str, Any]
+    ) -> None:
         columns = row_of(fields, "column")
         moment = self._moment(step)
         for one in texts:
-            self._record(moment, tracks={self._path("texts", key): {"text": str(one), **columns}})
+            self._record(moment, tracks={topic: {"text": str(one), **columns}})
 
     @rank_zero_only
     def log_table(
@@ -155,7 +160,8 @@ class Media(Recording):
         dataframe: Any = None,
         step: int | None = None,
     ) -> None:
-        """Log a table as rows of the track `tables/<key>`, numbered by the column `row`.
+        """Log a table as rows of the track `tables/<key>`, numbered by the column `row`, if it has
+        none of that name.
 
         A column called `step` or `timestamp`, or beginning with `_`, is stored as `column/<name>`,
         a second `a` as `a'`.
@@ -168,12 +174,14 @@ class Media(Recording):
             step: the step that it belongs to; by default that of the latest metrics.
 
         Raises:
-            ValueError: neither data nor a frame is given, or a row has another length.
+            TypeError: a row is no list, or `key` no text.
+            ValueError: neither data nor a frame is given, or a row has another length, or `key` is
+                no name.
         """
         rows = _table(key, columns, data, dataframe)
-        self._log_rows(self._path("tables", key), rows, step)
+        self._log_rows(self._place("log_table", "tables", key), rows, step)
 
-    @harmless
+    @harmless_as("log_table")
     def _log_rows(self, topic: str, rows: list[Mapping[str, Any]], step: Any) -> None:
         moment = self._moment(step)
         for number, row in enumerate(rows):
@@ -204,6 +212,8 @@ def _table(key: str, columns: Any, data: Any, dataframe: Any) -> list[Mapping[st
     names = _distinct(columns)
     rows: list[Mapping[str, Any]] = []
     for number, row in enumerate(data):
+        if not hasattr(row, "__len__") or isinstance(row, str):
+            raise TypeError(f"{where}: row {number} is {row!r}; give a list of rows, each a list")
         if len(row) != len(names):
             raise ValueError(f"{where}: row {number} has {len(row)} values, not {len(names)}")
         rows.append(dict(zip(names, row, strict=True)))

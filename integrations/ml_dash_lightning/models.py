@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ml_dash_lightning.base import rank_zero_only
-from ml_dash_lightning.guard import count, harmless
+from ml_dash_lightning.guard import count, harmless, harmless_as
 from ml_dash_lightning.recording import Recording
 from ml_dash_lightning.watch import Watch
 
@@ -33,8 +33,10 @@ class Models(Recording):
         """Record the norms of a module's gradients, parameters, or both while it is trained.
 
         Rows of `metrics("norms")`: `gradients/<parameter>`, `parameters/<parameter>`, and over all
-        of them `gradients` and `parameters`. Processes that are spawned get the module without its
-        watch: with `ddp_spawn`, call this in the module's `on_fit_start`.
+        of them `gradients` and `parameters`. Gradients are taken as the backward pass leaves them:
+        of several processes those of rank zero before they are averaged, and under a gradient
+        scaler before that is undone. Processes that are spawned get the module without its watch:
+        with `ddp_spawn`, call this in the module's `on_fit_start`.
 
         Args:
             model: the module; that of a trainer gives the rows the step that its metrics have.
@@ -53,7 +55,7 @@ class Models(Recording):
         )
 
     @rank_zero_only  # other ranks that were forked from here have the hooks, too
-    @harmless
+    @harmless_as("watch")
     def _emit_norms(self, step: int | None, norms: dict[str, Any]) -> None:
         # Outside of a trainer: the step of the metrics that come next.
         self._record(self._last_step + 1 if step is None else step, metrics={self._norms: norms})

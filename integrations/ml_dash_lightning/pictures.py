@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,21 @@ def captions_of(count: int, what: str, options: dict[str, Any]) -> list[dict[str
     return fields
 
 
+def rates_of(fps: Any, count: int, what: str) -> list[float]:
+    """The frames a second of each video.
+
+    Raises:
+        ValueError: a list has another length than there are videos, or a rate is not positive.
+    """
+    rates = list(fps) if isinstance(fps, (list, tuple)) else [fps] * count
+    if len(rates) != count:
+        raise ValueError(f"{what}: {len(rates)} values of fps for {count} videos")
+    for rate in rates:
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not float(rate) > 0:
+            raise ValueError(f"{what}: fps is {rate!r}; it must be a positive number, such as 30")
+    return rates
+
+
 def as_image(image: Any) -> Any:
     """An image with its channels last, if it has any: what `save_image` takes.
 
@@ -60,7 +76,7 @@ def as_image(image: Any) -> Any:
         from PIL import Image
 
         with Image.open(image) as opened:
-            return opened.convert("RGBA" if "A" in opened.getbands() else "RGB")
+            return opened.copy()  # as deep as it is: `save_image` knows the modes
     if is_figure(image):
         return drawn(image)
     is_tensor = hasattr(image, "detach")

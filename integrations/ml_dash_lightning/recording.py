@@ -13,6 +13,23 @@ from ml_dash_lightning.link import Link
 from ml_dash_lightning.plain import whole
 
 
+def checked_prefix(prefix: str | None) -> str:
+    """A prefix of metrics, tracks and files without slashes around it.
+
+    Raises:
+        ValueError: it is none that a run can have.
+    """
+    path = (prefix or "").strip("/")
+    # As an experiment's prefix it is held to the same rule, but that the run's own folders have
+    # names in lower case, which it may have, too.
+    try:
+        if path:
+            Experiment(path.upper(), dash_root=".", dash_url=False)
+    except ValueError as error:
+        raise ValueError(str(error).replace(repr(path.upper()), repr(path))) from None
+    return path
+
+
 class Recording:
     """A run that is started at the first use, and its recorder.
 
@@ -84,6 +101,25 @@ class Recording:
 
     def _path(self, kind: str, key: str = "") -> str:
         return "/".join(filter(None, (self._prefix, kind, key.strip("/"))))
+
+    def _place(self, what: str, kind: str, key: Any) -> str:
+        """Where what a user calls `key` is kept.
+
+        Raises:
+            TypeError, ValueError: it is no name, or none that a run can have.
+        """
+        if not isinstance(key, str):
+            raise TypeError(f"{what}: key is a {type(key).__name__}; give a text, such as 'val/a'")
+        path = self._path(kind, key)
+        try:
+            files = self._running().files
+        except Exception:  # noqa: BLE001 - such as a full disk: told by what records
+            return path
+        try:
+            files(path)  # which refuses what is no path
+        except ValueError as error:
+            raise ValueError(f"{what} {key!r}: {error}") from None
+        return path
 
     def _finish(self, experiment: Experiment) -> None:
         raise NotImplementedError

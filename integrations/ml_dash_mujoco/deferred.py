@@ -19,6 +19,8 @@ from ml_dash_mujoco.snapshot import Snapshot
 
 Row = dict[str, Any]
 
+_ENDED = ("COMPLETED", "FAILED", "CANCELLED")
+
 
 def render_deferred(
     experiment: Experiment,
@@ -30,7 +32,8 @@ def render_deferred(
     """Draw the frames that a hook has deferred, under the steps and names that its rows have.
 
     What is drawn already is left alone, so that it can be interrupted and called again. A run that
-    is not going on is continued for it, and ends with the status that it had.
+    is not going on is continued for it, and ends with the status that it had, also when it cannot
+    be drawn.
 
     Args:
         experiment: the one that was recorded into, or `Experiment(…)` with the same prefix in
@@ -160,13 +163,14 @@ def _going_on(experiment: Experiment) -> Iterator[None]:
             f"nothing was deferred in the run {experiment.prefix!r}: there is no {folder}"
         )
     before = open_run(folder) if folder else None
-    status, error = (before.status, before.error) if before else ("", None)
-    with experiment.run:
+    status, error = (before.status, before.error) if before else (experiment.run.status, None)
+    experiment.run.start()
+    try:
         yield
-        if status == "FAILED":
-            experiment.run.fail(error)
-        elif status == "CANCELLED":
-            experiment.run.cancel()
+    finally:
+        # Whatever ends the drawing says nothing of what was recorded. A run that nobody had ended
+        # is left so, by an end that does not count: it was killed, or goes on elsewhere.
+        experiment.run.end(status if status in _ENDED else "CLOSED", error)
 
 
 def _shown(rows: Iterable[Row], count: int) -> Iterator[Row]:

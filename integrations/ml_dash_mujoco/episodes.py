@@ -10,12 +10,15 @@ from ml_dash_mujoco.simulation import bad_state_name, bad_states
 class Episodes:
     """Counts episodes.
 
+    Args:
+        first: the number of the first one.
+
     Attributes:
-        number: of the episode that goes on, from 0.
+        number: of the episode that goes on.
     """
 
-    def __init__(self) -> None:
-        self.number = 0
+    def __init__(self, first: int = 0) -> None:
+        self.number = first
         self._reason = ""
         self._bad = 0
         self._time = float("-inf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ from ml_dash_mujoco.deferred import render_deferred
 from ml_dash_mujoco.episodes import Episodes
 from ml_dash_mujoco.kept import Keeper
 from ml_dash_mujoco.moments import Place, Places
+from ml_dash_mujoco.numbers import numbers_of
 from ml_dash_mujoco.options import Options, as_selection, described
 from ml_dash_mujoco.pace import Pace
 from ml_dash_mujoco.painter import Painter, Pictures
@@ -80,7 +82,8 @@ class RenderHook:
     in `failures`; they do not reach the simulation.
 
     Attributes:
-        episode: the number of the episode that goes on, from 0.
+        episode: the number of the episode that goes on. Episodes and steps are counted from 0, or
+            from where those end that the run has already.
         failures: how many calls could not be recorded in full.
 
     Raises:
@@ -121,7 +124,6 @@ class RenderHook:
         self._root = f"{prefix}/mujoco" if prefix else "mujoco"
         self._topic = f"{self._root}/state"
         self._pace = Pace(fps, every, rows_every)
-        self._episodes = Episodes()
         self._seen = self._due = float("-inf")
         self._left = self._granted = 0
         self.failures = 0
@@ -130,16 +132,18 @@ class RenderHook:
         options = {"format": image_format, "quality": quality, "strict": False}
         self._recorder = experiment.recorder(**options)
         self._exact = experiment.recorder(format="png", strict=False)
-        self._places = Places(self._recorder)
         self._keeper = Keeper(experiment, self._root, image_format, quality)
         self._deferred = deferred
         self._bind(renderer)
+        self._numbers = numbers_of(experiment, self._topic)
+        self._episodes = Episodes(self._numbers.episode)
+        self._places = Places(self._recorder, self._numbers.step)
         close = weakref.WeakMethod(self.close)
         experiment.run.before_end(lambda: (call := close()) and call())
 
     @property
     def episode(self) -> int:
-        """The number of the episode that goes on, from 0."""
+        """The number of the episode that goes on."""
         return self._episodes.number
 
     def __call__(self, data: Any = None) -> int | None:
@@ -270,6 +274,7 @@ class RenderHook:
         if pictures.exact:
             exact = {f"{self._root}/{name}": shot for name, shot in pictures.exact.items()}
             self._exact.record(moment, frames=exact)
+        self._numbers.note(moment.step, row["episode"])
         return moment.step
 
     def _draw(self) -> Pictures:
@@ -303,4 +308,12 @@ class RenderHook:
         """Warn, once of each kind."""
         if kind not in self._told:
             self._told.add(kind)
-            warnings.warn(f"ml_dash_mujoco: {message}", RuntimeWarning, stacklevel=4)
+            warnings.warn(f"ml_dash_mujoco: {message}", RuntimeWarning, stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """How far up, seen from the function that calls this, the call is that came from outside."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+        level, frame = level + 1, frame.f_back
+    return level

@@ -29,10 +29,15 @@ class Places:
 
     Another recorder may have opened a step, such as that of an environment's wrapper; it may hold
     several calls.
+
+    Args:
+        recorder: of the hook.
+        first: the number of the first step, where none is open.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, first: int = 0) -> None:
         self._recorder = recorder
+        self._first = first
         self._last: Place | None = None
 
     def find(self, time: float) -> Place | None:
@@ -52,6 +57,6 @@ class Places:
         moment = self._recorder.current()
         if moment is None:
             last = self._last
-            moment = self._recorder.begin(None if last is None else last.moment.step + 1)
+            moment = self._recorder.begin(self._first if last is None else last.moment.step + 1)
             self._recorder.end()  # at once: what the user records until the next call is not of it
         return moment

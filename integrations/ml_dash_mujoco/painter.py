@@ -223,6 +223,19 @@ def _after_fork_in_child() -> None:
     _forked_after_drawing = _forked_after_drawing or _has_drawn or egl is not None
     for painter in list(_painters):
         painter._after_fork()
+    if _has_drawn and "mujoco.osmesa" in sys.modules:
+        _leave_out_exit_handlers()
+
+
+def _leave_out_exit_handlers() -> None:
+    """Have this process end when Python is done.
+
+    Else the C library would call OSMesa's exit handler then, which waits for threads that a forked
+    process does not have. What is registered last is called first.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "on_exit"):  # glibc's; it hands the exit status over
+        libc.on_exit(libc._exit, None)
 
 
 if hasattr(os, "register_at_fork"):
