@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.errors import AlignmentError, ClosedError, NotStartedError
     from ml_dash.experiment import Experiment, ml_dash_experiment
     from ml_dash.moment import Moment
+    from ml_dash.names import check_path
     from ml_dash.reading import concat_runs, list_runs, open_run
     from ml_dash.recorder import Recorder
     from ml_dash.session import Session, load_session
@@ -40,6 +41,7 @@ _PLACES = {
     "NotStartedError": "errors",
     "Recorder": "recorder",
     "Session": "session",
+    "check_path": "names",
     "concat_runs": "reading",
     "list_runs": "reading",
     "load_session": "session",
@@ -59,6 +61,7 @@ __all__ = [
     "Recorder",
     "Session",
     "__version__",
+    "check_path",
     "concat_runs",
     "list_runs",
     "load_session",

@@ -92,6 +92,25 @@ def split_path(value: str | PurePath, what: str) -> tuple[str, ...]:
     return parts
 
 
+def check_path(path: str | PurePath, what: str = "path") -> str:
+    """Check what is to name a track, a folder or a file of a run, before there is a run.
+
+    For adapters: a wrong argument is told where it is given, not when the first row comes.
+
+    Args:
+        path: relative, components joined with `/`.
+        what: what an error message calls it, such as `topic`.
+
+    Returns:
+        The path without a `/` at its end.
+
+    Raises:
+        TypeError: it is neither a string nor a path.
+        ValueError: no run can have it; the message says why and what to write instead.
+    """
+    return "/".join(split_path(path, what))
+
+
 def encode_component(name: str, *, fold_case: bool) -> str:
     r"""Encode one component so that every file system holds it.
 

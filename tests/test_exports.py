@@ -17,6 +17,14 @@ def test_the_exported_names_are_those_there_are() -> None:
         _ = ml_dash.Experimant
 
 
+def test_a_path_is_checked_as_tracks_and_files_check_it() -> None:
+    """What is fine comes back as it is used; the rest is refused by the name it is given."""
+    assert ml_dash.check_path("arm/Left joint/") == "arm/Left joint"
+    for wrong in ("../x", "a//b", "/etc", "", "nul", "a\0b"):
+        with pytest.raises(ValueError, match=r"^topic "):
+            ml_dash.check_path(wrong, "topic")
+
+
 @pytest.mark.parametrize("public", PUBLIC, ids=lambda public: public.__name__)
 def test_everything_public_says_what_it_is(public: object) -> None:
     """Each class and function has a docstring, and so have the public parts of a class."""

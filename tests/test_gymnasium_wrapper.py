@@ -521,7 +521,7 @@ WRONG = [
     (
         {"topic": "arm/aux"},
         ValueError,
-        "'arm/aux' has the component 'AUX', which is a device",
+        "'arm/aux' has the component 'aux', which is a device",
     ),
     ({"topic": "x" * 300}, ValueError, "more than the 255"),
 ]

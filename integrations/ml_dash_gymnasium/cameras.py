@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_dash import Experiment
+from ml_dash import check_path
 from ml_dash_gymnasium.spaces import Layout
 
 RENDER = "render"
@@ -118,12 +118,4 @@ def check_topic(topic: Any) -> str:
     """
     if not isinstance(topic, str) or not topic.strip("/"):
         raise ValueError(f"topic is {topic!r}; it must be a name, such as 'env' or 'train/env'")
-    path = topic.strip("/")
-    # As a prefix it is held to the same rule, but that the run's own folders have names in lower
-    # case, which a topic may have, too.
-    try:
-        Experiment(path.upper(), dash_root=".", dash_url=False)
-    except ValueError as error:
-        told = str(error).replace(repr(path.upper()), repr(path)).replace("prefix", "topic", 1)
-        raise ValueError(told) from None
-    return path
+    return check_path(topic.strip("/"), "topic")

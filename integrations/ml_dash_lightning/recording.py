@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
-from ml_dash import Experiment, Moment, Recorder
+from ml_dash import Experiment, Moment, Recorder, check_path
 from ml_dash_lightning import finished
 from ml_dash_lightning.link import Link
 from ml_dash_lightning.plain import whole
@@ -20,14 +20,7 @@ def checked_prefix(prefix: str | None) -> str:
         ValueError: it is none that a run can have.
     """
     path = (prefix or "").strip("/")
-    # As an experiment's prefix it is held to the same rule, but that the run's own folders have
-    # names in lower case, which it may have, too.
-    try:
-        if path:
-            Experiment(path.upper(), dash_root=".", dash_url=False)
-    except ValueError as error:
-        raise ValueError(str(error).replace(repr(path.upper()), repr(path))) from None
-    return path
+    return path and check_path(path, "prefix")
 
 
 class Recording:
@@ -110,16 +103,7 @@ class Recording:
         """
         if not isinstance(key, str):
             raise TypeError(f"{what}: key is a {type(key).__name__}; give a text, such as 'val/a'")
-        path = self._path(kind, key)
-        try:
-            files = self._running().files
-        except Exception:  # noqa: BLE001 - such as a full disk: told by what records
-            return path
-        try:
-            files(path)  # which refuses what is no path
-        except ValueError as error:
-            raise ValueError(f"{what} {key!r}: {error}") from None
-        return path
+        return check_path(self._path(kind, key), f"{what}: key")
 
     def _finish(self, experiment: Experiment) -> None:
         raise NotImplementedError
