@@ -122,8 +122,8 @@ def _are_shares(values: Array) -> bool:
     """Whether all lie within [0, 1], but for NaN."""
     import numpy as np
 
-    low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-    return bool(low >= -TOLERANCE and high <= 1 + TOLERANCE)
+    low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+    return low >= -TOLERANCE and high <= 1 + TOLERANCE
 
 
 def _from_finite(values: Array, low: float, high: float) -> Array:
