@@ -177,7 +177,9 @@ def _on_exception(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     global _verdict
-    if issubclass(kind, KeyboardInterrupt):
+    if hasattr(sys, "ps1"):
+        pass  # at Python's prompt, which goes on: it says nothing of how the program ends
+    elif issubclass(kind, KeyboardInterrupt):
         _verdict = ("CANCELLED", None)
     else:
         _verdict = ("FAILED", describe(error))

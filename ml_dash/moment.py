@@ -10,9 +10,11 @@ Two kinds are open at a time, both in the thread (the context, to be exact) that
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import inf
 from typing import Any, final
 from weakref import WeakKeyDictionary, ref
 
@@ -71,41 +73,54 @@ class OwnClock:
 
     Rows with the same given timestamp and step are one when read. Where such a clock begins again,
     as it does with each episode and each start of the program, new rows would take the place of
-    those that have the same time already. From then on each moment has rows of its own.
+    those that have the same time already. From then on each call has rows of its own.
 
     Args:
         run: what is recorded, known by its buffer.
-        begun: whether an earlier session may have had the same times.
+        since: when this session began, if an earlier one may have had the same times: the time of
+            day alone is known to go on.
     """
 
-    __slots__ = ("_again", "_last", "_run")
+    __slots__ = ("_again", "_passed", "_run", "_since")
 
-    def __init__(self, run: object, *, begun: bool) -> None:
+    def __init__(self, run: object, *, since: float | None) -> None:
         self._run = run
-        self._again = begun
-        self._last: tuple[int, float] | None = None
+        self._since = since
+        self._again = False
+        self._passed: _Passed | None = None
 
     def moment(self, step: int, timestamp: float | None) -> Moment:
         """A moment of the run; without a timestamp its time is not of this clock."""
         made = Moment(self._run, step, timestamp)
         if timestamp is not None:
             self._take(step, timestamp)
-            made.given = not self._again
+            made.given = not self._again and self._is_new(timestamp)
         return made
 
+    def _is_new(self, timestamp: float) -> bool:
+        """Whether no earlier session can have had this time."""
+        return self._since is None or self._since <= timestamp <= time.time() + 60
+
     def _take(self, step: int, timestamp: float) -> None:
-        last = self._last
-        if last is None:  # another recorder may have gone before, such as one for each episode
-            last, again = _latest.get(self._run, (None, False))
+        passed = self._passed
+        if passed is None:  # another recorder may have gone before, such as one for each episode
+            passed, again = _latest.get(self._run, ((step, timestamp, -inf), False))
             self._again = self._again or again
-        # Both: a late sample has an earlier time only, and rows of different steps stay apart.
-        if last is not None and step < last[0] and timestamp < last[1]:
+        last, highest, before = passed
+        # Not at once, perhaps: a row may have its new step and still the time of the old episode.
+        # A late sample has an earlier time only, and rows of different steps stay apart.
+        if step < last:
+            before = highest
+        if timestamp < before:
             self._again = True
-        self._last = step, timestamp
-        _latest[self._run] = self._last, self._again
+        self._passed = step, max(highest, timestamp), before
+        _latest[self._run] = self._passed, self._again
 
 
-_latest: WeakKeyDictionary[object, tuple[tuple[int, float] | None, bool]] = WeakKeyDictionary()
+_Passed = tuple[int, float, float]
+"""The last step, the latest time, and the latest one before the step last went back."""
+
+_latest: WeakKeyDictionary[object, tuple[_Passed, bool]] = WeakKeyDictionary()
 
 BLOCKS: list[Moment] = []
 """Those of all threads. Empty nearly always, and quickly seen to be so in the hot paths."""

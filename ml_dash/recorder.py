@@ -101,7 +101,7 @@ class Recorder:
         self._strict = strict
         self._cameras: dict[str, Files] = {}  # those whose names were found good
         self._next_step = 0
-        self._clock = OwnClock(buffer, begun=not (buffer.first or buffer.forked))
+        self._clock = OwnClock(buffer, since=buffer.since)
         self._check_options()
 
     def record(

@@ -242,6 +242,7 @@ class Run(Generic[T]):
         self.id = known or own
         buffer = Buffer(self.backend, self.settings, self._write_start)
         buffer.first = known is None and self._root
+        buffer.since = None if buffer.first else time.time()
         self._buffer = buffer
         try:
             buffer.ensure_open()

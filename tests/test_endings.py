@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,24 @@ record(experiment)
     assert run(tmp_path, script)[0] == code
     assert steps(tmp_path) == list(range(500))
     assert statuses(tmp_path / "dash/e") == [status]
+
+
+@pytest.mark.parametrize("error", ["1 / 0", "raise KeyboardInterrupt"])
+def test_an_error_at_the_prompt_says_nothing_of_the_run(tmp_path: Path, error: str) -> None:
+    """Python's prompt goes on after it, and so does the run."""
+    typed = f"""
+from ml_dash import Experiment
+experiment = Experiment("e", dash_root={str(tmp_path / "dash")!r}, echo=False)
+_ = experiment.run.start()
+{error}
+_ = experiment.track("a").append({{"step": 7}})
+exit()
+"""
+    command = [sys.executable, "-q", "-i"]
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert steps(tmp_path) == [7]
+    assert statuses(tmp_path / "dash/e") == ["COMPLETED"]
 
 
 def test_an_exception_in_another_thread_ends_nothing(tmp_path: Path) -> None:

@@ -112,3 +112,10 @@ def test_a_fixed_rate_has_the_tracks_without_steps(tmp_path, caplog) -> None:
     assert all("gps" not in row for row in lines(made.path))
     assert made.notes[-1].startswith("gps left out, for want of steps: hz= or on='timestamp' takes")
     assert caplog.text.count("21 of gps without a step") == 1
+
+
+def test_aligned_rows_are_resampled_before_they_are_exported(uneven, tmp_path) -> None:
+    """They have their rate; the message says how they get another one."""
+    rows = uneven.aligned("b/fast")
+    with pytest.raises(TypeError, match=r"rows\.resample\(hz=…\)"):
+        rows.export("parquet", tmp_path / "x", hz=10)

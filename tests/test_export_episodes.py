@@ -239,6 +239,19 @@ def test_a_slow_camera_is_observed_at_a_fixed_rate(tmp_path) -> None:
     assert made.frames == 9
 
 
+def test_frames_that_belong_to_no_row_are_told(tmp_path) -> None:
+    """Without steps they are observed at a rate only: then the rows are not without any step."""
+    with Experiment("p/e", dash_root=tmp_path, echo=False, environment=False).run as run:
+        for step in range(4):
+            run.track("a").append({"step": step, "x": step, "action": 0.0}, timestamp=9.0 + step)
+            run.files("cam").save_image(picture(step), to=f"at {step} s.jpg", timestamp=9.0 + step)
+    view = open_run("p/e", root=tmp_path)
+    chosen = {"frames": "cam", "observation": "x"}
+    with pytest.raises(ValueError, match=r"from the first frame of 'cam' on: hz= takes frames"):
+        view.export("hdf5", tmp_path / "a.hdf5", **chosen)
+    assert view.export("hdf5", tmp_path / "a.hdf5", hz=1, **chosen).frames == 4
+
+
 @pytest.mark.parametrize("format", ["hdf5", "minari"])
 def test_a_file_that_cannot_grow_is_an_error_and_no_crash(format: str, tmp_path) -> None:
     """As on a full disk: the library would crash at the end of the process."""
@@ -258,6 +271,32 @@ def test_a_file_that_cannot_grow_is_an_error_and_no_crash(format: str, tmp_path)
     command = [sys.executable, "-c", code, str(run.folder), format, str(tmp_path / "out")]
     done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{errno.EFBIG}\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize("format", ["hdf5", "minari"])
+def test_ctrl_c_just_before_a_write_is_no_crash(format: str, tmp_path) -> None:
+    """There the library would call what was interrupted a write that failed."""
+    run = record(tmp_path / "runs", count=30)
+    code = (
+        "import signal, sys\n"
+        "from ml_dash import open_run\n"
+        "from ml_dash.export.hdf5_file import Sink\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "write, left = Sink.write, [signal.SIGINT]\n"
+        "def interrupted(sink, data):\n"
+        "    left and signal.raise_signal(left.pop())\n"
+        "    return write(sink, data)\n"
+        "Sink.write = interrupted\n"
+        "chosen = {'topics': 'robot/state', 'observation': 'x', 'action': 'count'}\n"
+        "try:\n"
+        "    open_run(sys.argv[1]).export(sys.argv[2], sys.argv[3], **chosen)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped', signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    )
+    command = [sys.executable, "-c", code, str(run.folder), format, str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped True\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 

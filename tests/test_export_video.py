@@ -117,8 +117,13 @@ def test_episodes_of_simulated_time_are_played_one_after_the_other(tmp_path) -> 
         for number in (0, 1, 10, 2, 3):
             shade = np.full((16, 16), 20 * number)
             run.files("late").save_image(shade, to=f"f_{number}.png", timestamp=float(number))
+        for number, at in enumerate((0, 1, 2, 2, 1, 2)):  # reset after the first frame
+            facts = {"step": number % 3, "timestamp": at / 10}
+            shade = np.full((16, 16), 40 * number)
+            run.files("reset").save_image(shade, to=f"at {at} s {number}.png", **facts)
     open_run("a", root=tmp_path).export("video", tmp_path / "v", crf=5)
-    for camera, shades in (("sim", range(0, 240, 30)), ("late", (0, 20, 40, 60, 200))):
+    expected = {"sim": range(0, 240, 30), "late": (0, 20, 40, 60, 200), "reset": range(0, 240, 40)}
+    for camera, shades in expected.items():
         _, frames = decoded(tmp_path / "v" / f"{camera}.mp4")
         assert [frame.mean() for _, frame in frames] == pytest.approx(list(shades), abs=3)
 

@@ -384,6 +384,19 @@ def test_only_asked_columns_are_kept():
     assert peak < 20_000 * 60 + 40 * lines_module.BLOCK  # the column itself takes 16 MB
 
 
+def test_a_text_among_numbers_takes_no_room_in_their_rows():
+    """Numbers with one long text among them are objects, each as large as it is."""
+    import tracemalloc
+
+    values = [*range(1000), "x" * 100_000]
+    tracemalloc.start()
+    part = parts_module.pack(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert part.kind == "object" and part.data.tolist() == values
+    assert peak < 1_000_000
+
+
 def test_a_refresh_shows_what_was_added(tmp_path):
     """Columns stay as they were until the source is refreshed, then have the new rows."""
     run = Written(tmp_path)

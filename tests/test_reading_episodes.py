@@ -111,6 +111,25 @@ def test_an_episode_ends_where_its_step_goes_back(run):
     assert of(run, "b", "a", on="timestamp") == [0] * 5  # its own steps, of which it has none
 
 
+@pytest.mark.parametrize("episode", [{}, {"episode": 0}])
+@pytest.mark.parametrize("steps", [(0, 2, 1, 3, 5, 4, 6), (6, 5, 4, 3, 2, 1, 0)])
+def test_rows_that_are_written_late_tear_no_episode(run, episode, steps):
+    """A message that was overtaken; returns, which are computed from the end on."""
+    run.put("tracks/a", *(line(1.0 + step, step=step, **episode) for step in steps))
+    assert of(run, "a") == [0] * 7
+    again = (line(100.0 + step, step=step, **episode) for step in steps)
+    run.put("tracks/a", *again)
+    assert of(run, "a") == [0] * 7 + [1] * 7
+
+
+def test_the_episodes_of_a_process_are_the_same_in_all_of_its_tracks(run):
+    """Also where one that began before it wrote later than all others."""
+    run.start(0.6, writer=B).start(0.7, writer=C)
+    for topic, at, writer in (("a", 0, A), ("a", 1, C), ("b", 2, A), ("b", 3, C), ("b", 9, B)):
+        run.put(f"tracks/{topic}", line(1.0 + at, step=at, episode=5), writer=writer)
+    assert of(run, "a", "b") == [0, 1, 0, 1, 2]
+
+
 def test_a_row_at_which_the_episodes_are_not_told_belongs_to_the_one_before(run):
     """A fast sensor between the rows of a slow track, and beyond the tolerance of a join."""
     put(run, "slow", *({"step": e, "episode": e // 2} for e in range(4)), start=2.0)

@@ -283,7 +283,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert not list(tmp_path.glob("**/*.ring"))
 
 
-def full(target, data):
+def full(*_):
     """A disk that takes nothing."""
     raise OSError(28, "No space left on device")
 

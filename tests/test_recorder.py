@@ -156,6 +156,39 @@ def test_episodes_on_a_clock_that_begins_again_are_kept_apart(tmp_path: Path, ea
     assert len(framed) == 12
 
 
+def test_an_episode_may_begin_with_the_time_of_the_one_before(experiment: Experiment) -> None:
+    """The simulation is reset after its first row, or before the last one of the old episode."""
+    recorder = experiment.recorder()
+    ticks = [0.0, 0.1, 0.2, 0.2, 0.1, 0.2, 0.0, 0.0, 0.1]
+    steps = [0, 1, 2, 0, 1, 2, 3, 0, 1]
+    for number, (step, at) in enumerate(zip(steps, ticks, strict=True)):
+        recorder.record(step, at, tracks={TOPIC: {"x": number}})
+    assert len(experiment.track(TOPIC).list_entries()) == len(steps)
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_the_time_of_day_does_not_begin_again(tmp_path: Path, forked: bool) -> None:
+    """In a run that is continued two recorders with its stamps still write one row, others two."""
+    for session in range(2):
+        with Experiment("p/e", dash_root=tmp_path, **QUIET).run as experiment:
+            begin = time.time()
+            child = os.fork() if forked and session else None
+            first, second = experiment.recorder(), experiment.recorder()
+            for step in range(3):
+                for at in (begin + step / 1000, step / 10):
+                    first.record(step, at, tracks={TOPIC: {"x": session}})
+                    second.record(step, at, tracks={TOPIC: {"y": session}})
+            if child == 0:
+                experiment.flush()
+                os._exit(0)
+            if child is not None:
+                assert os.waitpid(child, 0)[1] == 0
+    entries = list(open_run("p/e", root=tmp_path).tracks[TOPIC])
+    both = [entry for entry in entries if {"x", "y"} <= entry.keys()]
+    assert sorted(entry["x"] for entry in both) == [0] * 6 + [1] * 3
+    assert len(entries) - len(both) == (12 if forked else 6)
+
+
 def test_a_late_sample_does_not_begin_a_clock_again(experiment: Experiment) -> None:
     """What goes back in time only, or is of a step that was there, still unites."""
     recorder = experiment.recorder()

@@ -97,6 +97,25 @@ def test_whoever_may_read_the_segments_may_read_the_ring(tmp_path: Path) -> None
         assert stat.S_IMODE(ring.stat().st_mode) == stat.S_IMODE(segment.stat().st_mode)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
+def test_what_is_drained_is_for_whoever_may_read_the_ring(folder: Path) -> None:
+    """Another user may drain it, with a stricter umask: the owner still has the rows."""
+    leave_ring(folder, "tracks/deep/a")
+    (ring,) = (folder / ".buffer").glob("a*.ring")
+    ring.chmod(0o644)
+    folder.chmod(0o755)
+    before = os.umask(0o077)
+    try:
+        assert drain_dead(folder).problems == []
+    finally:
+        os.umask(before)
+    segment = folder / "tracks/deep/a/aaaaaaaaaaaa-r.jsonl"
+    assert segment.read_bytes() == LINE
+    assert stat.S_IMODE(segment.stat().st_mode) == 0o644
+    places = (segment.parent, segment.parent.parent)
+    assert [stat.S_IMODE(place.stat().st_mode) for place in places] == [0o755, 0o755]
+
+
 def test_a_ring_that_cannot_be_read_is_told(folder: Path) -> None:
     """Nobody knows which rows are in it, so the run is not called whole."""
     leave_ring(folder, "tracks/a")

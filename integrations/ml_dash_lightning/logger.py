@@ -69,7 +69,7 @@ class MLDashLogger(Media, Models, Logger):
             one run apart.
         experiment: record into this one instead of one made from `name` and `version`. If it runs
             already, its end is its owner's affair.
-        dash_url: a server to replicate to.
+        dash_url: a server to replicate to; without it the run stays on this disk.
         log_model: keep checkpoints in the run: `True`, the best and the last when a fit ends;
             `"all"`, each one when it is written.
         description, tags, metadata: of the run; see `ml_dash.Experiment`.

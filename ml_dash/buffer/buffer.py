@@ -54,6 +54,7 @@ class Buffer:
         self.closed = False
         self.forked = False
         self.first = True  # whether nobody wrote this run before; the run says so
+        self.since: float | None = None  # when this session began, if it is not the first one
         # How an unpickled copy finds its run; the run says so, whose room is above this one.
         self.rejoin: Callable[[Path | None, Settings], Buffer] | None = None
         self._opened = opened

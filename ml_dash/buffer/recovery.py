@@ -10,7 +10,9 @@ from __future__ import annotations
 import mmap
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,8 @@ def drain_dead(folder: Path) -> RecoveryReport:
                 seen = True
                 for stream, lines in pending.items():
                     target = folder / stream / f"{ring.writer}-r.jsonl"
-                    _write_whole(target, b"".join(lines))
+                    _make_folders(folder, target.parent)
+                    _write_whole(target, b"".join(lines), ring.mode)
                     report.rows[stream] = report.rows.get(stream, 0) + len(lines)
                 path.unlink(missing_ok=True)
                 report.rings += 1
@@ -97,6 +100,7 @@ class _DeadRing:
             if os.fstat(self.file).st_size != SIZE:
                 raise ValueError("not a ring of this version")
             self.map = mmap.mmap(self.file, SIZE, access=mmap.ACCESS_READ)
+            self.mode = stat.S_IMODE(os.fstat(self.file).st_mode)  # of the segments, too
         except (OSError, ValueError):
             os.close(self.file)
             raise
@@ -172,8 +176,21 @@ def _check_place(folder: Path, place: str) -> None:
     FolderTree(folder).check(parts[:-1])
 
 
-def _write_whole(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _make_folders(folder: Path, wanted: Path) -> None:
+    """Make those on the way for whoever the run is for: another user may have a stricter umask."""
+    missing = [place for place in (wanted, *wanted.parents) if not place.exists()]
+    wanted.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        _allow(place, folder.stat().st_mode)
+
+
+def _allow(place: Path, mode: int) -> None:
+    """Let those at it whom `mode` lets, beside those who may already."""
+    with suppress(OSError):
+        place.chmod(stat.S_IMODE(place.stat().st_mode | mode))
+
+
+def _write_whole(target: Path, data: bytes, mode: int) -> None:
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -181,6 +198,7 @@ def _write_whole(target: Path, data: bytes) -> None:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
+        _allow(temporary, mode)
         temporary.replace(target)
     except BaseException:  # an interrupt, too, must leave nothing half-written
         temporary.unlink(missing_ok=True)

@@ -102,7 +102,7 @@ class Episodes:
             self.facts["total_steps"] += steps
             self.facts["total_episodes"] += steps > 0
         if not self.facts["total_episodes"]:
-            raise ValueError(f"no episode of {self._topic!r} has a step")
+            raise ValueError(f"no episode of {self._topic!r} has a step{self._unfilmed()}")
         if self._without_end:
             job.notes.append(
                 f"{self._without_end:,} episodes were recorded without their last observation"
@@ -141,6 +141,16 @@ class Episodes:
         if type(seed) is int and abs(seed) < 2**63:
             attributes["seed"] = seed
         return steps
+
+    def _unfilmed(self) -> str:
+        """What helps where frames, which are observed, belong to no row."""
+        if not self._before_first:
+            return ""
+        rate = "" if self.job.hz else ": hz= takes frames without steps by their times, or"
+        return (
+            f" from the first frame of {', '.join(map(repr, self._shots))} on{rate or ':'} leave"
+            " the camera out, or choose others with observation="
+        )
 
     @property
     def _others(self) -> list[Source]:

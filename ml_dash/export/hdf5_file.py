@@ -1,8 +1,9 @@
-"""An HDF5 file on a disk that may become full.
+"""An HDF5 file on a disk that may become full, in an export that Ctrl-C may end.
 
 The HDF5 library does not let go of a file that it could not write: it tries again when the process
 ends, and crashes. So it writes into a `Sink`. Once that has failed it takes whatever comes, and the
-library closes the file in peace.
+library closes the file in peace. Ctrl-C is such a failure, too: as an exception it could come
+between the library and the first line of `write`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from typing import Any
+
+from ml_dash.export.interrupt import put_off
 
 _ENDS = (OSError, KeyboardInterrupt, SystemExit)
 """What ends an export while a file is written; HDF5 would make an error of its own of it."""
@@ -48,6 +51,10 @@ class Sink(FileIO):
             self.error = error
         return self.tell()
 
+    def interrupt(self) -> None:
+        """Keep nothing from now on, for Ctrl-C."""
+        self.error = self.error or KeyboardInterrupt()
+
     def check(self) -> None:
         """Raise the error, if there is one."""
         if self.error is not None:
@@ -61,7 +68,11 @@ def new_hdf5(h5py: Any, path: Path) -> Iterator[tuple[Any, Sink]]:
     Raises:
         OSError: it could not be written.
     """
-    with Sink(path) as sink:
-        with h5py.File(sink, "w", track_order=True) as file:
-            yield file, sink
+    with Sink(path) as sink, put_off(sink.interrupt):
+        try:
+            with h5py.File(sink, "w", track_order=True) as file:
+                yield file, sink
+        except Exception:
+            sink.check()  # the cause, if the library missed what was not kept
+            raise
         sink.check()

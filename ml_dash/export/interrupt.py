@@ -41,3 +41,28 @@ def heeded() -> Iterator[Callable[[], None]]:
         yield check
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def put_off(note: Callable[[], None]) -> Iterator[None]:
+    """Within the block only note the first Ctrl-C, for code that no exception may cut short.
+
+    Only within `heeded`. A second one does not wait.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or getattr(before, "__module__", None) != __name__
+    ):
+        yield
+        return
+
+    def noted(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        note()
+
+    signal.signal(signal.SIGINT, noted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -32,12 +32,13 @@ def number_episodes(topics: Iterable[AlignedTopic], steps: Part, runs: Integers)
     part = _first_known([part for _, part in telling])
     if part is None:
         order = _written([topic.arrival for topic in topics], len(runs))
-        return _in_order_of_appearance(_by_steps(steps, runs, order))
+        return _in_order_of_appearance(_by_steps(steps, runs, _passed(runs, steps, order)))
     codes = _codes(part)
     tellers = [topic for topic, _ in telling]
     groups = _paired(_paired(codes, _starts(telling)), runs)
     groups[codes == _UNKNOWN] = _UNKNOWN
-    groups = _split(groups, steps, _written([topic.arrival for topic in tellers], len(runs)))
+    order = _written([topic.arrival for topic in tellers], len(runs))
+    groups = _split(groups, steps, _passed(groups, steps, order))
     told = np.logical_or.reduce([topic.present for topic in tellers])
     return _in_order_of_appearance(_held(_filled(groups, told, runs), runs))
 
@@ -83,6 +84,7 @@ def _starts(telling: Sequence[tuple[AlignedTopic, Part]]) -> Integers:
     for (_, part), found in reversed(list(zip(telling, sessions, strict=True))):
         known = found >= 0 if part.missing is None else (found >= 0) & ~part.missing
         wrote = np.unique(found[known])
+        wrote = wrote[np.argsort(clusters[wrote], kind="stable")]
         _, first, inverse = np.unique(clusters[wrote], return_index=True, return_inverse=True)
         turn = np.arange(len(wrote), dtype=np.int64) - first[inverse]
         number = clusters * len(clusters)
@@ -117,14 +119,38 @@ def _written(arrivals: Sequence[Integers], count: int) -> Integers:
     return np.arange(count, dtype=np.int64)
 
 
-def _split(groups: Integers, steps: Part, order: Integers) -> Integers:
-    """Divide groups where their step goes back, going through the rows in this order."""
-    order = order[np.argsort(groups[order], kind="stable")]
+def _passed(groups: Integers, steps: Part, written: Integers) -> Integers:
+    """The rows in the order in which steps went by: that of writing, or else that of time.
+
+    Rows may be written late, such as a message that another one overtook: by their times they are
+    in order. A clock that began again lays steps among one another: then that of writing is.
+    """
+    timely = np.arange(len(groups), dtype=np.int64)
+    if bool((written == timely).all()):
+        return timely
+    stops = []
+    for order in (written, timely):
+        _, data, same = _known_steps(groups, steps, order[np.argsort(groups[order], kind="stable")])
+        stops.append(int(np.count_nonzero((data[1:] <= data[:-1]) & same)))
+    return timely if stops[1] < stops[0] else written
+
+
+def _known_steps(
+    groups: Integers, steps: Part, order: Integers
+) -> tuple[Booleans, Integers, Booleans]:
+    """Which rows of an order have a group and a step; their steps; which are as the one before."""
     known = groups[order] != _UNKNOWN
     if steps.missing is not None:
         known &= ~steps.missing[order]
-    data, grouped = steps.data[order[known]], groups[order[known]]
-    back = (data[1:] < data[:-1]) & (grouped[1:] == grouped[:-1])
+    grouped = groups[order[known]]
+    return known, steps.data[order[known]], grouped[1:] == grouped[:-1]
+
+
+def _split(groups: Integers, steps: Part, order: Integers) -> Integers:
+    """Divide groups where their step goes back, going through the rows in this order."""
+    order = order[np.argsort(groups[order], kind="stable")]
+    known, data, same = _known_steps(groups, steps, order)
+    back = (data[1:] < data[:-1]) & same
     if not back.any():
         return groups
     # A row without a step belongs to the part that the row before it does

@@ -37,6 +37,8 @@ def open_run(
 ) -> RunView:
     """Open a run to read it, also while it is written and after a crash.
 
+    A row can be seen within a quarter of a second of its call, or after `experiment.flush()`.
+
     Args:
         run: the path of its folder, its prefix, its id, its address on a server, such as
             `https://dash.example/namespace/project/name`, or that of the page that shows it.

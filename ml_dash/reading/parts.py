@@ -15,6 +15,7 @@ objects, an array each; a `null` inside a list of numbers is NaN. NaN that was r
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -76,13 +77,8 @@ def pack(values: list[Any]) -> Part:
 
 def _pack_plain(values: list[Any]) -> Part | None:
     """The same for numbers without any doubt, for half the time; `None` for all else."""
-    if not values or type(values[0]) not in _NUMBERS:
-        return None
-    try:
-        data = np.array(values)
-    except (ValueError, OverflowError):  # lists among the numbers, or a number beyond all floats
-        return None
-    if data.dtype not in (np.float64, np.int64) or data.ndim != 1:
+    data = _plain(values)
+    if data is None:
         return None
     # Booleans among numbers become 0 and 1, and integers of both signs beyond int64 become floats.
     doubtful = (data == 0) | (data == 1)
@@ -91,6 +87,23 @@ def _pack_plain(values: list[Any]) -> Part | None:
     if data.dtype == np.int64:
         return Part("int", data, None)
     return None if (np.abs(data) >= 2.0**63).any() else Part("float", data, None)
+
+
+def _plain(values: list[Any]) -> Array | None:
+    """Numbers as int64 or float64; `None` where anything else is among them, or what is too large.
+
+    Not by `np.array`, which makes room for the longest text in each row.
+    """
+    if not values or type(values[0]) not in _NUMBERS:
+        return None
+    for code in "qd" if type(values[0]) is int else "d":
+        try:
+            return np.frombuffer(array(code, values), np.int64 if code == "q" else np.float64)
+        except OverflowError:
+            return None
+        except TypeError:
+            continue  # a float among integers; or text, lists, nothing
+    return None
 
 
 def _pack_numbers(values: list[Any], kinds: set[type], missing: NDArray[np.bool_] | None) -> Part:
