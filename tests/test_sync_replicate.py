@@ -10,7 +10,7 @@ import pytest
 from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_in
 
 from ml_dash import Experiment
-from ml_dash.remote import UnauthorizedError
+from ml_dash.remote import UnauthorizedError, UnreachableError
 from ml_dash.sync import replicate
 from ml_dash.sync.trouble import BackOff
 
@@ -215,6 +215,35 @@ def test_files_get_through_a_proxy_that_takes_small_requests_only(tmp_path: Path
     assert server.blobs == files_in(tmp_path / "a/b")
 
 
+class OlderServer(MemoryServer):
+    """Knows of no parts but its own."""
+
+    def _upload(
+        self, method: str, what: str, params: dict[str, Any], json: Any, body: bytes
+    ) -> dict[str, Any]:
+        about = json and {key: json[key] for key in json if key != "part_size"}
+        return super()._upload(method, what, params, about, body)
+
+
+def test_parts_that_an_older_server_has_not_are_asked_for_once(tmp_path: Path) -> None:
+    """It wants parts that no proxy before it takes: the file is told and left, the rest arrives."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        experiment.track("t").append({"x": 1})
+        experiment.files("f").save_blob(bytes(300_000), to="file.bin")
+    server = OlderServer(limit=140_000, part_size=8 << 20)
+    asked: list[str] = []
+
+    def before(method: str, path: str) -> None:
+        asked.append(path)
+        assert len(asked) < 50, "it is asked again and again"
+
+    client: Any = MemoryClient(server, before=before)
+    report = replicate(tmp_path / "a/b", client)
+    (problem,) = report.problems
+    assert problem.startswith("f/file.bin: not sent: ") and "is older" in problem
+    assert server.segments == segments_in(tmp_path / "a/b") and not report.pending
+
+
 def test_many_files_are_asked_about_in_requests_that_get_through(tmp_path: Path) -> None:
     """The question which of them are missing is a request, too."""
     with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
@@ -235,6 +264,20 @@ def test_a_proxy_that_takes_next_to_nothing_is_told_and_rows_arrive(tmp_path: Pa
     (problem,) = report.problems
     assert problem.startswith("f/file.bin: not sent: ") and "takes no request of" in problem
     assert server.segments == segments_in(tmp_path / "a/b") and not report.pending
+
+
+def test_a_server_that_cannot_say_what_is_lost_gets_everything(tmp_path: Path) -> None:
+    """Of a very large run it may take too long: that is told, and the run is there all the same."""
+    folder, server = record(tmp_path), MemoryServer()
+
+    def before(method: str, path: str) -> None:
+        if path.endswith("/lost"):
+            raise UnreachableError("took too long to answer")
+
+    client: Any = MemoryClient(server, before=before)
+    report = replicate(folder, client, patience=0.0)
+    assert not report.ok and report.error == "took too long to answer"
+    assert agree(folder, server) and not report.pending
 
 
 def test_what_the_store_of_the_server_has_lost_is_told(tmp_path: Path) -> None:

@@ -54,13 +54,15 @@ class Gate:
     Args:
         most: how many.
         silence: seconds that the others wait for one of them to end; not at all where one of them
-            has waited for longer.
+            has waited for longer and none has been answered since. A store that is only slow is
+            waited for.
     """
 
     def __init__(self, most: int = AT_ONCE, silence: float = SILENCE) -> None:
         self._most = most
         self._silence = silence
         self._inside: dict[object, float] = {}
+        self._answered = 0.0
         self._changed = threading.Condition()
 
     @contextmanager
@@ -73,16 +75,19 @@ class Gate:
         key = object()
         with self._changed:
             if len(self._inside) >= self._most:
-                oldest = time.monotonic() - min(self._inside.values())
-                left = max(0.0, self._silence - oldest)
+                heard = max(self._answered, min(self._inside.values()))
+                left = max(0.0, heard + self._silence - time.monotonic())
                 if not self._changed.wait_for(lambda: len(self._inside) < self._most, left):
                     raise SilentError("too many requests wait for the store")
             self._inside[key] = time.monotonic()
+        answered = 0.0
         try:
             yield
+            answered = time.monotonic()
         finally:
             with self._changed:
                 del self._inside[key]
+                self._answered = max(self._answered, answered)
                 self._changed.notify()
 
 

@@ -37,12 +37,14 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
         part_size: bytes of a part at most.
 
     Raises:
-        ReplacedError: it is another file than the index says.
+        ReplacedError: it is another file than the index says, or the server, an older one, wants
+            larger parts than get through.
         RemoteError: the server does not take it now.
     """
     from ml_dash.remote import NotFoundError, RejectedError
 
     file.seek(0)
+    most = part_size
     about: dict[str, str | int] = {"sha256": entry.sha256, "size": entry.size}
     if part_size < wire.PART_SIZE:
         about["part_size"] = part_size
@@ -66,6 +68,11 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
             except RejectedError as error:
                 if error.code != "too_large":
                     raise
+                if len(data) > most:  # asking for smaller ones again would have no end
+                    raise ReplacedError(
+                        f"a proxy takes no request of {len(data):,} bytes, and the server behind it"
+                        " is older and has no smaller parts"
+                    ) from None
                 return len(data)
             if int(answer["offset"]) != position:
                 raise NotFoundError(f"another one sends {entry.path!r}, too")

@@ -63,7 +63,8 @@ class Replica:
         self._files: FileSender | None = None
         self._url: str | None = None
         self._live: set[str] | None = None
-        self._lost: list[str] = []
+        self._there: dict[str, Any] = {}
+        self._lost: list[str] | None = None
 
     def connect(self) -> None:
         """Find the run on the server, or make it there, and ask what it has.
@@ -75,13 +76,11 @@ class Replica:
         run = self._found()
         sender = RowSender(self.backend, self.client, str(run["id"]))
         sender.fetch_ends(verify=self._verify)
-        if self._verify:
-            self._lost = lost_there(self.client, run, self.backend.folder)
         files = FileSender(self.backend, self.client, str(run["id"]))
         if self._rows is not None and self._files is not None:  # what was counted stays counted
             sender.rows, sender.bytes = self._rows.rows, self._rows.bytes
             files.files, files.bytes = self._files.files, self._files.bytes
-        self._rows, self._files = sender, files
+        self._rows, self._files, self._there = sender, files, run
         self._url = run.get("prefix")
         self.connected = True
 
@@ -120,7 +119,11 @@ class Replica:
                 progress(Progress(rows.bytes, rows.pending(), files.files))
 
         moved = rows.send(self._gone, tell)
-        return files.send(tell) or moved
+        moved = files.send(tell) or moved
+        if self._verify and self._lost is None:
+            # At the end: of a very large run it may take the server too long
+            self._lost = lost_there(self.client, self._there, self.backend.folder)
+        return moved
 
     def report(
         self, error: str | None = None, *, settled: bool = False, own: bool = False
@@ -138,7 +141,7 @@ class Replica:
             here = local_size(self.backend, but)
             # A run that this process records is new there as a rule; any other may be there whole.
             return ReplicaReport(pending=here, error=error, known=not self._look)
-        problems = [*rows.stuck.values(), *self._lost]
+        problems = [*rows.stuck.values(), *(self._lost or ())]
         if settled:
             problems += files.problems()
         return ReplicaReport(

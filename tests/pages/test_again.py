@@ -21,6 +21,9 @@ pytestmark = pytest.mark.xdist_group("again")
 LENGTH = 12
 """Steps of an episode."""
 
+BEGUN = 1_700_000_000.0
+"""When a recording was made that is played again."""
+
 CURSOR = """
     (() => {
         const card = document.querySelector(`.curve-card[data-key="${arguments[0]}"]`);
@@ -67,6 +70,16 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         for step in range(11):
             when = time.time() - 3600 + step
             experiment.track("arm").append({"v": step}, step=step, timestamp=when)
+    with Experiment("lab/resumed", dash_root=root, echo=False).run as experiment:
+        for when in range(102):
+            step, first = (when, 0) if when < 51 else (when - 21, 1000)
+            experiment.track("arm").append({"v": first + step}, step=step, timestamp=BEGUN + when)
+    with Experiment("lab/late", dash_root=root, echo=False).run as experiment:
+        for step in range(60):
+            experiment.track("arm").append({"v": step}, step=step, timestamp=BEGUN + step)
+            if step % 20 == 15:
+                row, when = {"accuracy": 500 + step}, BEGUN + step + 0.5
+                experiment.track("arm").append(row, step=step - 8, timestamp=when)
     with Shown(root) as found:
         yield found
 
@@ -158,6 +171,28 @@ def test_a_step_is_looked_for_in_the_episode_that_is_shown(
         page.wait(f"{field} < 9 && {field} > 2")
         step = int(page.evaluate(field))
         page.wait_text('.values [data-stream="tracks/env"]', str(100 + step))
+
+
+def test_a_step_that_the_pass_has_not_is_looked_for_in_the_others(page: Page, shown: Shown) -> None:
+    """Of a resumed run: one after its interruption, and from there one before its resumption."""
+    shown.view(page, "player", "resumed")
+    page.wait_text(".transport .said", "of 102")
+    for step, value in ((40, "40"), (70, "1070"), (40, "1040"), (5, "5")):
+        page.type(".transport .step", str(step))
+        page.press("ENTER")
+        page.wait_text('.values [data-stream="tracks/arm"]', value)
+        page.wait(f"document.querySelector('.transport .step').value === '{step}'")
+
+
+def test_rows_that_came_late_are_no_steps_of_the_slider(page: Page, shown: Shown) -> None:
+    """An evaluation beside the training tells of steps that have been: each is there once."""
+    shown.view(page, "player", "late")
+    page.wait_text(".transport .said", "1 of 60")
+    page.press("END")
+    page.type(".transport .step", "30")
+    page.press("ENTER")
+    page.wait_text(".transport .said", "31 of 60")
+    page.wait_text('.values [data-stream="tracks/arm"]', "30")
 
 
 def test_a_link_leads_to_its_episode(page: Page, shown: Shown) -> None:

@@ -230,6 +230,30 @@ def test_an_upload_is_begun_anew_in_smaller_parts(inside: Inside) -> None:
     assert anna.get(f"/api/v1/runs/{run}/lost").json()["count"] == 0
 
 
+def test_a_large_part_that_is_on_its_way_is_none_of_smaller_ones(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clients of one file: the first part of one comes when the other has begun anew."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    body = bytes(range(250)) * 9
+    first = begin(anna, run, body)
+    store = inside.app.state.store
+    real, about = store.put, {"sha256": sha(body), "size": len(body), "part_size": 300}
+
+    def late(key: str, data: bytes) -> None:
+        real(key, data)
+        assert anna.post(f"/api/v1/runs/{run}/uploads", json=about).json()["part_size"] == 300
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "put", late)
+        assert put(anna, run, first["upload"], 0, body[:PART]).json()["offset"] == 0
+    for at in range(0, len(body), 300):
+        assert put(anna, run, first["upload"], at, body[at : at + 300]).status_code == 200
+    assert finish(anna, run, first["upload"]).status_code == 200
+    assert anna.get(f"/api/v1/runs/{run}/blobs/{sha(body)}").content == body
+
+
 def test_an_upload_has_ten_thousand_small_parts_at_most(inside: Inside) -> None:
     """Of parts of the usual size it may have more."""
     anna = inside.user("anna")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,21 @@ def test_a_file_that_is_gone_from_the_folder_is_told_as_lost(folder: Folder, roo
     frame.unlink()
     lost = folder.get(f"{run}/lost").json()
     assert lost["count"] == 1 and Path(lost["files"][0]).name == frame.name
+
+
+def test_a_file_that_goes_while_the_folder_is_looked_through_is_passed_over(
+    folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on has temporary files."""
+    run = folder.runs()["arm"]["id"]
+    real = os.walk
+
+    def walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for inside, folders, names in real(top):
+            yield inside, folders, [*names, "gone.tmp"]
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert folder.get(f"{run}/lost").json()["count"] == 0
 
 
 def test_a_run_that_goes_on_is_followed(folder: Folder, root: Path) -> None:

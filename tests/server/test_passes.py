@@ -29,11 +29,11 @@ def episodes(count: int, length: int, apart: float, named: bool = True) -> list[
     return sorted(rows, key=lambda row: row["timestamp"])
 
 
-def draw(client: Any, run: str, **query: Any) -> Any:
+def draw(client: Any, run: str, columns: str = "v", **query: Any) -> Any:
     url = f"/api/v1/runs/{run}/streams/tracks/env/chart"
-    answer = client.get(url, params={"columns": "v", **query})
+    answer = client.get(url, params={"columns": columns, **query})
     assert answer.status_code == 200, answer.text
-    return answer.json()["columns"]["v"]
+    return answer.json()["columns"][columns]
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -67,6 +67,46 @@ def test_buckets_are_of_one_pass_each(client: Any) -> None:
     assert set(curve["max"][:begin]) == {0.0} and set(curve["min"][begin:]) == {1.0}
     assert sum(curve["count"]) == 1200 and len(curve["x"]) < 500
     assert all(a < b for a, b in zip(curve["x"][:begin], curve["x"][1:begin], strict=False))
+
+
+@pytest.mark.parametrize("x", ["step", "relative"])
+def test_rows_that_come_late_split_no_line(client: Any, x: str) -> None:
+    """An evaluation beside the training tells of an earlier step; each column only rises."""
+    rows = [{"timestamp": 100.0 + i, "step": i, "v": float(i)} for i in range(60)]
+    late = [{"timestamp": 107.5 + i, "step": i, "w": 0.5} for i in range(0, 50, 10)]
+    behind = [{"timestamp": 120.5, "step": 12, "v": 12.5}]
+    every = sorted(rows + late + behind, key=lambda row: row["timestamp"])
+    run, _ = fill(client, {"tracks/env/w.jsonl": every})
+    curve, other = draw(client, run, x=x), draw(client, run, columns="w", x=x)
+    assert "passes" not in curve and sorted(curve["mean"]) == sorted(r["v"] for r in rows + behind)
+    assert "passes" not in other and other["mean"] == [0.5] * 5
+    if x == "step":
+        assert curve["x"] == sorted(curve["x"]) and other["x"] == [0.0, 10.0, 20.0, 30.0, 40.0]
+
+
+def test_a_resumed_run_with_a_late_evaluation_is_two_lines(client: Any) -> None:
+    """What came late is of the pass in which it came; of a column that rises there is one line."""
+    first = [{"timestamp": 100.0 + i, "step": i, "v": 1.0} for i in range(20)]
+    second = [{"timestamp": 200.0 + i, "step": 10 + i, "v": 2.0} for i in range(20)]
+    late = [{"timestamp": 110.5, "step": 5, "w": 0.0}, {"timestamp": 215.5, "step": 15, "w": 1.0}]
+    every = sorted(first + second + late, key=lambda row: row["timestamp"])
+    run, _ = fill(client, {"tracks/env/w.jsonl": every})
+    curve = draw(client, run)
+    assert curve["passes"] == [0, 20] and curve["mean"] == [1.0] * 20 + [2.0] * 20
+    near = draw(client, run, "v", **{"from": 12, "to": 17})
+    assert near["passes"] == [0, 6] and near["names"] == curve["names"] == ["pass 1", "pass 2"]
+    assert "passes" not in draw(client, run, columns="w")
+
+
+def test_one_row_for_each_episode_is_one_line(client: Any) -> None:
+    """Returns of episodes over the steps of the training, two of which end at the same one."""
+    rows = [
+        {"timestamp": 100.0 + i, "step": 10 * (i // 2), "episode": i, "v": float(i)}
+        for i in range(20)
+    ]
+    run, _ = fill(client, {"tracks/env/w.jsonl": rows})
+    curve = draw(client, run)
+    assert "passes" not in curve and len(curve["x"]) == 20
 
 
 def test_of_very_many_episodes_the_values_of_a_step_are_one_bucket(client: Any) -> None:

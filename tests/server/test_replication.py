@@ -45,7 +45,7 @@ def test_a_second_sync_only_asks(server: Served, tmp_path: Path) -> None:
         report = replicate(folder, server.client(person, proxy.url))
     assert report.ok and (report.rows, report.bytes, report.files) == (0, 0, 0)
     kinds = [(method, path.rpartition("/")[2]) for method, path, _ in proxy.asked]
-    asked = [("POST", "runs"), ("GET", "segments"), ("GET", "lost"), ("POST", "missing")]
+    asked = [("POST", "runs"), ("GET", "segments"), ("POST", "missing"), ("GET", "lost")]
     assert kinds == asked
     assert sum(size for *_, size in proxy.asked) < 2_000
 

@@ -166,6 +166,22 @@ def test_a_gate_lets_in_as_many_as_it_may_and_then_the_next() -> None:
     assert not gate._inside
 
 
+def test_a_store_that_is_slow_and_answers_is_waited_for() -> None:
+    """One request of a minute says nothing of the others: they get through, one after another."""
+    gate = Gate(most=2, silence=20.0)
+    with gate.entered():
+        gate._inside = dict.fromkeys(gate._inside, time.monotonic() - 60)
+        with gate.entered():
+            pass
+        second = gate.entered()
+        second.__enter__()
+        leaving = threading.Timer(0.2, second.__exit__, (None, None, None))
+        leaving.start()
+        with gate.entered():
+            assert len(gate._inside) == 2
+        leaving.join()
+
+
 def test_the_log_says_why_a_store_refuses_and_no_more() -> None:
     """Its status and its code, without the request, which may have keys in it."""
     text = (

@@ -142,8 +142,8 @@ def put_part(
 
     def work(session: Session) -> tuple[bool, int]:
         standing = _find(session, run_id, upload_id, lock=True)
-        if standing.received != offset:
-            return False, standing.received
+        if standing.received != offset or standing.part_size != upload.part_size:
+            return False, standing.received  # it went on, or was begun anew with smaller parts
         standing.parts = [*standing.parts, key]
         standing.received = offset + len(part)
         standing.touched = now

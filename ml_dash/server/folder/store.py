@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ml_dash.backends import LocalBackend
@@ -57,11 +58,13 @@ class FolderStore(ObjectStore):
     def of_run(self, run_id: str) -> dict[str, int]:
         """See `ObjectStore.of_run`."""
         folder = self.backend(run_id).folder
-        paths = (Path(inside, name) for inside, _, names in os.walk(folder) for name in names)
-        return {
-            key_of(run_id, path.relative_to(folder).as_posix()): path.lstat().st_size
-            for path in paths
-        }
+        found = {}
+        for inside, _, names in os.walk(folder):
+            for path in (Path(inside, name) for name in names):
+                with suppress(FileNotFoundError):  # such as a temporary one of a run that goes on
+                    key = key_of(run_id, path.relative_to(folder).as_posix())
+                    found[key] = path.lstat().st_size
+        return found
 
     def get(self, key: str, offset: int = 0, size: int | None = None) -> bytes:
         """See `ObjectStore.get`."""

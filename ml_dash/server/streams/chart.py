@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,8 +131,9 @@ def _draw(
         data, present = table.column(name)
         kept = present & inside
         x, y = (xs, data) if kept.all() else (xs[kept], data[kept])
-        if passes is not None:
-            own = Passes(passes.number[kept], passes.names)
+        own = None if passes is None else passes.of(present, steps)
+        if own is not None:
+            own = replace(own, number=own.number[inside[present]])
             curves[name], single = _of_passes(x, y, own, axis, buckets)
         else:
             single = len(x) < 2 * buckets

@@ -26,15 +26,34 @@ class Passes:
     Attributes:
         number: of each row, the number of its pass.
         names: what each is.
+        told: whether the rows say it, by their episode; else it follows from their steps.
     """
 
     number: Any
     names: list[str]
+    told: bool
 
     @property
     def many(self) -> bool:
         """Whether there are too many for a line each."""
         return len(self.names) > MOST
+
+    def of(self, kept: Booleans, steps: Floats) -> Passes | None:
+        """Those of some of the rows; `None` where one line can go through these.
+
+        Rows that are written late, such as those of an evaluation beside the training, go back
+        behind the others, and not among themselves.
+
+        Args:
+            kept: which rows.
+            steps: of all rows.
+        """
+        if not self.told:
+            return self if kept.all() else _of_steps(steps[kept])
+        number = self.number[kept]
+        if not np.any(np.bincount(number) > 1):  # a row for each episode: those make one line
+            return None
+        return Passes(number, self.names, told=True)
 
 
 def goes_back(steps: Floats) -> bool:
@@ -68,13 +87,21 @@ def find_passes(
         return whole
     if whole is not None and not _any_goes_back(steps, whole.number):
         return whole if len(whole.names) > 1 else None
-    if not goes_back(steps):
+    return _of_steps(steps)
+
+
+def _of_steps(steps: Floats) -> Passes | None:
+    """A pass from where steps go back on, if they do; a single row that came late is none."""
+    places = np.flatnonzero(~np.isnan(steps))
+    known = steps[places]
+    back = known[1:] < known[:-1]
+    back[:-1] &= known[2:] <= known[:-2]
+    if not back.any():
         return None
-    known = ~np.isnan(steps)
-    back = np.zeros(len(steps), np.int64)
-    back[np.flatnonzero(known)[1:]] = steps[known][1:] < steps[known][:-1]
-    number = np.cumsum(back)
-    return Passes(number, [f"pass {n + 1}" for n in range(int(number[-1]) + 1)])
+    begins = np.zeros(len(steps), np.int64)
+    begins[places[1:]] = back
+    number = np.cumsum(begins)
+    return Passes(number, [f"pass {n + 1}" for n in range(int(number[-1]) + 1)], told=False)
 
 
 def _of_episodes(episodes: Floats, there: Booleans) -> Passes | None:
@@ -82,7 +109,8 @@ def _of_episodes(episodes: Floats, there: Booleans) -> Passes | None:
     if not len(episodes) or not there.all() or not np.isfinite(episodes).all():
         return None
     values, number = np.unique(episodes, return_inverse=True)
-    return Passes(number.reshape(-1), [f"{EPISODE} {value:.12g}" for value in values.tolist()])
+    names = [f"{EPISODE} {value:.12g}" for value in values.tolist()]
+    return Passes(number.reshape(-1), names, told=True)
 
 
 def _any_goes_back(steps: Floats, number: Any) -> bool:

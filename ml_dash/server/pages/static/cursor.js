@@ -148,13 +148,18 @@ export class Timeline {
   }
 
   /**
-   * The entry at or just before a step, where steps come again in the pass that is shown.
+   * The entry at or just before a step, where steps come again in the pass that is shown, or, if that
+   * has not come to it or begins behind it, in the nearest that has it.
    *
    * @param {number} step @param {number | null} time where the page is
    */
   placeNear(step, time) {
     if (this.ordered || time === null) return this.at(step);
     const [first, end] = this.pass(Math.max(0, this.before(time + 1e-9)));
+    if (step < this.steps[first] || step > this.steps[end]) {
+      const other = nearestOf(this.steps, this.times, step, time);
+      if (other >= 0) return other;
+    }
     for (let i = end; i >= first; i -= 1) if (this.steps[i] <= step) return i;
     return first;
   }

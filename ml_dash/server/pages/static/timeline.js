@@ -127,8 +127,8 @@ function anew({ steps, times, episodes }) {
       episode = episodes[i];
       if (step < highest) [pass, highest] = [pass + 1, step];
     } else if (before?.[1] === pass) {
-      // Two processes tell a step twice; much later, it is told again
-      if (step >= highest - 1 || times[i] - before[0] < 1) continue;
+      // Two processes tell a step twice, or one tells late of it; much later, it is told again
+      if (step >= highest - 1 || times[i] - before[0] < 1 || following(steps, i) > highest) continue;
       [pass, highest] = [pass + 1, step];
     }
     if (seen.get(step)?.[1] === pass) continue;
@@ -137,6 +137,12 @@ function anew({ steps, times, episodes }) {
     kept.push([step, times[i]]);
   }
   return kept;
+}
+
+/** The step that is told after a row; NaN if there is none. @param {number[]} steps @param {number} i */
+function following(steps, i) {
+  for (i += 1; i < steps.length && Number.isNaN(steps[i]); ) i += 1;
+  return steps[i] ?? NaN;
 }
 
 /**
