@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quotes.refresh()
         return 0
     try:
-        measurements = suite.chosen(options.only)
+        measurements = suite.chosen(options.only, options.skip)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME",
         help="measure what NAME is part of the name of; may be repeated (see --list)",
+    )
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="NAME", help="leave out what NAME names"
     )
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument(

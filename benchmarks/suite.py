@@ -69,19 +69,28 @@ SUITE: dict[str, Measurement] = {
 }
 
 
-def chosen(patterns: Iterable[str]) -> dict[str, Measurement]:
+def chosen(patterns: Iterable[str], skipped: Iterable[str] = ()) -> dict[str, Measurement]:
     """The measurements that any of the patterns names, or is part of the name of; all without any.
+
+    Args:
+        patterns: what to measure.
+        skipped: patterns, too: what of that to leave out.
 
     Raises:
         ValueError: a pattern names none.
     """
-    wanted: set[str] = set()
+    wanted, left_out = _named(patterns) or set(SUITE), _named(skipped)
+    return {name: measure for name, measure in SUITE.items() if name in wanted - left_out}
+
+
+def _named(patterns: Iterable[str]) -> set[str]:
+    named: set[str] = set()
     for pattern in patterns:
         found = {pattern} & set(SUITE) or {name for name in SUITE if pattern in name}
         if not found:
             raise ValueError(f"no measurement is called {pattern!r}; there are {', '.join(SUITE)}")
-        wanted |= found
-    return {name: measure for name, measure in SUITE.items() if not wanted or name in wanted}
+        named |= found
+    return named
 
 
 def run(

@@ -30,6 +30,17 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield Bench(TINY, tmp_path)
 
 
+def test_measurements_are_picked_and_left_out_by_parts_of_their_names() -> None:
+    """What is left out is so even if it is picked; a name that nothing has is told."""
+    assert list(suite.chosen(["jpeg"])) == ["jpeg"]
+    assert set(suite.chosen([], ["server", "pages"])) == {
+        name for name in suite.SUITE if "server" not in name and "pages" not in name
+    }
+    assert set(suite.chosen(["small"], ["files"])) == {"small-frames"}
+    with pytest.raises(ValueError, match="no measurement is called 'jpg'"):
+        suite.chosen([], ["jpg"])
+
+
 def measure(bench: Bench, name: str) -> list[Result]:
     """The lines that one measurement makes."""
     return list(suite.run(bench, suite.chosen([name]), lambda _: None))
