@@ -252,6 +252,13 @@ def test_frames_that_belong_to_no_row_are_told(tmp_path) -> None:
     assert view.export("hdf5", tmp_path / "a.hdf5", hz=1, **chosen).frames == 4
 
 
+def outcome(code: str, *arguments: object) -> tuple[int, str, str]:
+    """How a program of its own ends, and what it says."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("format", ["hdf5", "minari"])
 def test_a_file_that_cannot_grow_is_an_error_and_no_crash(format: str, tmp_path) -> None:
     """As on a full disk: the library would crash at the end of the process."""
@@ -268,9 +275,7 @@ def test_a_file_that_cannot_grow_is_an_error_and_no_crash(format: str, tmp_path)
         "except OSError as error:\n"
         "    print(error.errno)\n"
     )
-    command = [sys.executable, "-c", code, str(run.folder), format, str(tmp_path / "out")]
-    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{errno.EFBIG}\n", "")
+    assert outcome(code, run.folder, format, tmp_path / "out") == (0, f"{errno.EFBIG}\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 
@@ -294,9 +299,7 @@ def test_ctrl_c_just_before_a_write_is_no_crash(format: str, tmp_path) -> None:
         "except KeyboardInterrupt:\n"
         "    print('stopped', signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
     )
-    command = [sys.executable, "-c", code, str(run.folder), format, str(tmp_path / "out")]
-    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped True\n", "")
+    assert outcome(code, run.folder, format, tmp_path / "out") == (0, "stopped True\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 
 

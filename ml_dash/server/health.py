@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 
 from fastapi import APIRouter, Request
-from obstore.exceptions import BaseError as StoreError
 
 from ml_dash.server.problems import Problem
 from ml_dash.server.store import reason
@@ -61,9 +60,7 @@ class Probe:
             self._ask()
         except Exception as error:  # noqa: BLE001 - whatever it is, it does not work
             word = "failing"
-            # Its text may have the address of the database in it, and a password in that
-            why = reason(error) if isinstance(error, StoreError) else type(error).__name__
-            logger.warning("the %s fails: %s", self.name, why)
+            logger.warning("the %s fails: %s", self.name, reason(error))
         try:
             asked.get_loop().call_soon_threadsafe(self._take, asked, word)
         except RuntimeError:

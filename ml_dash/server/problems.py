@@ -113,9 +113,7 @@ def install(app: FastAPI) -> None:
         return respond(Problem(400, "the body was cut short"))  # nobody is there to read it
 
     async def _away(request: Request, error: Exception) -> JSONResponse:
-        # Its text may have the address of the database in it, and a password in that
-        why = reason(error) if isinstance(error, StoreError) else type(error).__name__
-        logger.error("%s while answering %s", why, request.url.path)
+        logger.error("%s while answering %s", reason(error), request.url.path)
         detail = "database or store cannot be reached now; try again"
         return respond(Problem(503, detail, retry_after=2.0))
 

@@ -42,8 +42,11 @@ class SilentError(StoreError):
 
 
 def reason(error: BaseException) -> str:
-    """What is wrong with a store, in words that hold no secrets: a status and the store's code."""
-    text = str(error)
+    """What is wrong with a store, in words that hold no secrets: a status and the store's code.
+
+    Of any other error the type alone: its text may have an address in it, and a password in that.
+    """
+    text = str(error) if isinstance(error, StoreError) else ""
     found = [match[1].strip() for match in (_STATUS.search(text), _CODE.search(text)) if match]
     return ", ".join([type(error).__name__, *found])
 

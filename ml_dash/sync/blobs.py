@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 GATHERED = 2_000
 """Files that the server is asked about at a time."""
 
-MOST_WAITING = 10_000
+MOST_WAITING = wire.MAX_PIECES  # so that the server can be asked about all in one request
 """Files that are waited for; beyond them the oldest are told at once."""
 
 

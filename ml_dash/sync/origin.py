@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from ml_dash import ids
+from ml_dash.backends.blobs import write_in
 from ml_dash.run_folder import prefix_in
 
 PLACE = ".buffer/origin.json"
@@ -29,14 +29,7 @@ def keep_origin(folder: Path, origin: Origin) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = folder / PLACE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{ids.new_writer_id()}.origin.tmp")
-    try:
-        draft.write_text(json.dumps(origin._asdict()) + "\n", "utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_in(folder, PLACE, json.dumps(origin._asdict()).encode() + b"\n")
 
 
 def origin_of(folder: Path) -> Origin | None:

@@ -190,6 +190,7 @@ def test_the_log_says_why_a_store_refuses_and_no_more() -> None:
     )
     assert reason(StoreError(text)) == "BaseError, 403 Forbidden, InvalidAccessKeyId"
     assert reason(StoreError("canary")) == "BaseError"
+    assert reason(OSError("postgresql://anna:canary@db: 403 Forbidden")) == "OSError"
 
 
 def lost_of(client: Any, run: str) -> Any:
