@@ -509,8 +509,8 @@ with Experiment("quick", dash_root=root, echo=False).run as experiment:
     save(experiment, 3)
 begun = time.monotonic()
 with Experiment("bounded", dash_root=root, echo=False).run as experiment:
-    save(experiment, 100)
-assert time.monotonic() - begun < 3
+    save(experiment, 300)
+assert time.monotonic() - begun < 10, "all of them take 30 s"
 """
     code, _, err = run(tmp_path, script, ML_DASH_CLOSE_TIMEOUT="0.5")
     assert code == 0, err

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from dash_server import Person, ServerProcess
+from effort import Stalls
 from hostile import WAYS, Hostile
 from replicas import segments_in
 
@@ -91,7 +92,7 @@ def test_training_goes_on_whatever_the_server_does(
     way: str, tmp_path: Path, warned: Warnings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It starts and records as ever, one warning says why nothing is sent, and the end is soon."""
-    with Hostile(way) as hostile:
+    with Stalls() as machine, Hostile(way) as hostile:
         begun = time.perf_counter()
         made = Experiment("robotics/arm", dash_root=tmp_path, dash_url=hostile.url, **QUIET)
         made.run.start()
@@ -103,8 +104,8 @@ def test_training_goes_on_whatever_the_server_does(
         made.run.complete()
         ended = time.perf_counter() - begun
     # An answer that is waited for takes 0.5 s; the machine may be busy with other tests
-    assert started < 0.4 and longest < 0.4
-    assert ended < 3.0
+    assert started < 0.4 + machine.longest and longest < 0.4 + machine.longest
+    assert ended < 10
     assert len(warned.texts) == 1, warned.texts
     assert WORDS[way] in warned.texts[0]
     said = capsys.readouterr().err
@@ -227,7 +228,7 @@ def test_a_server_is_asked_no_sooner_than_it_wants(
         train(made, 300)
         begun = time.perf_counter()
         made.run.complete()
-        assert time.perf_counter() - begun < 3.0
+        assert time.perf_counter() - begun < 30, "it waits for none of the 120 s"
     assert waits and all(120.0 <= wait <= 121.0 for wait in waits)
     assert len(hostile.asked) <= 2
 

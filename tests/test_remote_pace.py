@@ -79,11 +79,11 @@ def head_in_drips(connection: socket.socket, over: threading.Event) -> None:
 
 
 def steadily(connection: socket.socket, over: threading.Event) -> None:
-    """Send the body slowly: it takes several times the time-out."""
+    """Send the body slowly: the whole takes longer than the time-out."""
     read_head(connection)
     connection.sendall(HEAD % SIZE)
     for _ in range(16):
-        if over.wait(0.08):
+        if over.wait(0.1):
             return
         connection.sendall(bytes(SIZE // 16))
 
@@ -110,14 +110,14 @@ def test_a_body_that_is_left_to_the_caller_is_paced_as_well() -> None:
 
 
 def test_a_slow_answer_that_comes_steadily_is_taken_whole() -> None:
-    """It takes several times the time-out, which is between two pieces."""
+    """The whole takes longer than the time-out, which is between two pieces."""
     with served(steadily) as url:
-        client = RemoteClient(url, timeout=(5.0, 0.3))
+        client = RemoteClient(url, timeout=(5.0, 1.2))
         begun = time.monotonic()
         answer = client.request("GET", "/me", most=1 << 40)
         assert len(answer.content) == SIZE
-        assert time.monotonic() - begun > 0.6, "it was not slow"
-        assert time.monotonic() - client.moved < 0.6
+        assert time.monotonic() - begun > 1.3, "it was not slow"
+        assert client.moved - begun > 1.3, "the last of its pieces counts"
 
 
 def test_a_caller_that_is_slow_itself_is_not_held_against_the_server() -> None:

@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
+from effort import calls_of
 
 from ml_dash.rows import MAX_LINE, decode_row, encode_row
 from ml_dash.values import flatten, jsonable, text_keys
@@ -451,14 +451,7 @@ def test_flattening_joins_names_and_refuses_clashes() -> None:
 
 
 def test_a_large_array_with_a_nan_takes_little_longer_than_without() -> None:
-    """The careful way must not be a hundred times slower: a NaN is nothing unusual."""
-    import time
-
+    """The careful way asks once of each number, and calls nothing else for it."""
     values = np.random.default_rng(0).random(200_000)
-    started = time.process_time()
-    orjson.dumps(values, None, orjson.OPT_SERIALIZE_NUMPY)
-    plain = time.process_time() - started
     values[7] = np.nan
-    started = time.process_time()
-    encode_row({"v": values}, where="test")
-    assert time.process_time() - started < 15 * max(plain, 0.002)
+    assert calls_of(lambda: encode_row({"v": values}, where="test")) < 1.5 * values.size

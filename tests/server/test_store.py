@@ -142,7 +142,7 @@ def test_a_silent_store_keeps_nobody_from_what_the_database_knows(
 
 def test_a_gate_lets_in_as_many_as_it_may_and_then_the_next() -> None:
     """One too many is turned away after a while, at once where the others wait for long."""
-    gate, over = Gate(most=2, silence=0.2), threading.Event()
+    gate, over = Gate(most=2, silence=1.0), threading.Event()
 
     def stay() -> None:
         with gate.entered():
@@ -153,7 +153,7 @@ def test_a_gate_lets_in_as_many_as_it_may_and_then_the_next() -> None:
         thread.start()
     while len(gate._inside) < 2:
         time.sleep(0.01)
-    for least, most in ((0.05, 5.0), (0.0, 0.15)):
+    for least, most in ((0.5, 30.0), (0.0, 0.8)):
         begun = time.monotonic()
         with pytest.raises(SilentError), gate.entered():
             pass
