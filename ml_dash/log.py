@@ -109,7 +109,7 @@ class Logs:
         # A message alone, in as few steps as there can be.
         if type(level) is not str or level not in _NAMES:
             level = check_level(level)
-        text = message if type(message) is str else str(message)
+        text = message if type(message) is str else self._text(message)
         try:
             line = _dumps({"timestamp": now(), "level": level, "message": text}, None, _OPTIONS)
         except TypeError:  # lone surrogates, which orjson refuses
@@ -164,6 +164,16 @@ class Logs:
     def _with(self, fields: dict[str, Any]) -> Logs:
         return _make(self._buffer, self.echo, fields)
 
+    def _text(self, message: object) -> str:
+        if isinstance(message, Mapping):
+            self._buffer.warn_once(
+                "a dict as a message",
+                "log: a dict was given as the message and is kept as text. Numbers that are to be"
+                ' curves go to experiment.metrics("name").log(...), and values that belong to a'
+                ' message into its fields: experiment.log("text", loss=0.1)',
+            )
+        return str(message)
+
     def _write(
         self,
         level: str,
@@ -171,7 +181,7 @@ class Logs:
         metadata: Mapping[str, Any] | None,
         fields: dict[str, Any],
     ) -> None:
-        text = message if type(message) is str else str(message)
+        text = message if type(message) is str else self._text(message)
         if metadata is not None or self._bound:
             fields = _united(self._bound, metadata, fields)
         if BLOCKS and "step" not in fields and (moment := in_block(self._buffer)) is not None:

@@ -77,6 +77,9 @@ class Run(Generic[T]):
         self._finished: FlushReport | None = None
         self.replicator: Replicator | None = None  # what sends it to a server, if we do
 
+    def __repr__(self) -> str:
+        return f"<Run {self.prefix!r} {self._status}>"
+
     @property
     def status(self) -> str:
         """As this process sees it: `NOT STARTED`, `RUNNING`, `COMPLETED`, `FAILED`, `CANCELLED`."""

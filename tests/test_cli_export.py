@@ -142,7 +142,8 @@ def test_plot_draws_curves_and_a_path(cli, tmp_path, root) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("-o a.png", "give either --track or --metric"),
+        ("-o a.png", "say which: --track robot/command, --track robot/state"),
+        ("--track robot/state --metric m -o a.png", "give either --track or --metric"),
         ("--track robot/stat -o a.png", "did you mean 'robot/state'"),
         ("--track robot/state --columns y -o a.png", "no column 'y'"),
         ("--track robot/state --path x -o a.png", "give two columns, or three"),

@@ -49,3 +49,40 @@ def test_a_line_cut_anywhere_and_drained_from_the_ring_is_no_loss(tmp_path: Path
     segment.with_name(f"{segment.stem}-r.jsonl").write_bytes(b"".join(lines[6:]))
     assert [finding.severity for finding in check_run(tmp_path / "e").findings] == ["note"]
     assert open_run("e", tmp_path).tracks["a"]["step"].tolist() == list(range(10))
+
+
+def test_a_metric_among_tracks_is_pointed_at(tmp_path: Path) -> None:
+    """And a track among metrics: the name is right, the place is not."""
+    with Experiment("e", dash_root=tmp_path, echo=False, environment=False).run as experiment:
+        experiment.track("robot").append({"step": 1, "x": 1})
+        experiment.metrics("train").log(loss=1)
+    run = open_run("e", tmp_path)
+    with pytest.raises(KeyError, match=r"no track 'train'; it is one of the metrics: run\.metrics"):
+        run.aligned("robot", "train")
+    with pytest.raises(KeyError, match=r"no metric 'robot'; it is one of the tracks: run\.tracks"):
+        run.metrics["robot"]
+    with pytest.raises(KeyError, match="no track 'robo'; did you mean 'robot'"):
+        run.tracks["robo"]
+
+
+def test_numbers_given_as_a_message_are_kept_and_pointed_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other loggers take `log({...})` for metrics; said once, as it comes in a loop."""
+    with Experiment("e", dash_root=tmp_path, echo=False, environment=False).run as experiment:
+        for step in range(3):
+            experiment.log({"loss": step})
+            experiment.logs.info({"loss": step})
+    assert [line["message"] for line in open_run("e", tmp_path).logs][-1] == "{'loss': 2}"
+    (warning,) = (record.getMessage() for record in caplog.records)
+    assert 'experiment.metrics("name").log(' in warning
+
+
+def test_a_run_and_the_only_other_one_are_told_as_they_are(tmp_path: Path) -> None:
+    """Not as an object at an address, and not as `1 others`."""
+    experiment = Experiment("p/arm", dash_root=tmp_path, echo=False, environment=False)
+    assert repr(experiment.run) == "<Run 'p/arm' NOT STARTED>"
+    with experiment.run:
+        assert repr(experiment.run) == "<Run 'p/arm' RUNNING>"
+    with pytest.raises(FileNotFoundError, match="There is one other; `ml-dash list` shows it"):
+        open_run("zzz", tmp_path)

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "ml_dash"
 # From the ground up. What ends in a slash is a package: its modules may import each other, without
 # a ring. All others on one floor do not know each other.
 FLOORS = (
-    "clock decorate dotted errors ids names scratch settings steps values version wakeup",
+    "clock decorate dotted errors hints ids names scratch settings steps values version wakeup",
     "exits",
     "environment moment pace rows run_paths wire",
     "remote/",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from shlex import quote
+from typing import TYPE_CHECKING
 
 from ml_dash.cli.command import DONE, Command, CommandError, take_run
 from ml_dash.cli.export import size, tell, wrong_arguments
@@ -10,6 +12,9 @@ from ml_dash.cli.progress import Bar
 from ml_dash.cli.screen import Screen
 from ml_dash.cli.target import open_target
 from ml_dash.cli.text import printable
+
+if TYPE_CHECKING:
+    from ml_dash.reading import RunView
 
 
 def _take_output(parser: ArgumentParser, what: str) -> None:
@@ -28,12 +33,24 @@ def _plot_arguments(parser: ArgumentParser) -> None:
     _take_output(parser, "a .png, .pdf or .svg")
 
 
+def _choices(view: RunView) -> str:
+    """The options that choose a track or metric, as far as a line holds them."""
+    ways = [f"--track {quote(name)}" for name in view.tracks]
+    ways += [f"--metric {quote(name)}" for name in view.metrics]
+    if not ways:
+        return f"--track or --metric, but {view.prefix!r} has neither"
+    more = f", … ({len(ways)} in all)" if len(ways) > 10 else ""
+    return ", ".join(ways[:10]) + more
+
+
 def _plot(options: Namespace, screen: Screen) -> int:
     from ml_dash.export.plot import plot_table
 
-    if (options.track is None) == (options.metric is None):
+    if options.track is not None and options.metric is not None:
         raise CommandError("give either --track or --metric")
     view = open_target(options, screen)
+    if options.track is None and options.metric is None:
+        raise CommandError(f"say which: {_choices(view)}")
     with wrong_arguments(), Bar(screen, "plot"):
         by_track = options.track is not None
         table = view.tracks[options.track] if by_track else view.metrics[options.metric]

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ml_dash.hints import hint
+
 OWN = ("timestamp", "step")
 """What every row has beside its fields."""
 
@@ -270,16 +272,3 @@ def pick(columns: Mapping[str, Column], names: Sequence[str], of: str) -> list[C
         if name not in columns:
             raise KeyError(f"{of} has no column {name!r}; {hint(name, list(columns))}")
     return [columns[name] for name in names]
-
-
-def hint(wanted: str, names: Sequence[str]) -> str:
-    """What an error message says of the names there are."""
-    import difflib
-
-    if not names:
-        return "there are none"
-    near = difflib.get_close_matches(str(wanted), names, n=3)
-    if near:
-        return f"did you mean {', '.join(map(repr, near))}?"
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"there are {', '.join(map(repr, list(names)[:10]))}{more}"

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_dash.export.columns import Column, hint, scan
+from ml_dash.export.columns import Column, scan
 from ml_dash.export.pictures import Shots, Size
 from ml_dash.export.recording import Recording
 from ml_dash.export.samples import Samples
+from ml_dash.hints import hint
 
 Progress = Callable[[int, int], None]
 """Called with how many samples, rows or frames are done, and of how many."""

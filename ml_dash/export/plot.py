@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_dash.export.columns import hint
 from ml_dash.export.extras import need
 from ml_dash.export.target import new_file
+from ml_dash.hints import hint
 
 KINDS = (".png", ".pdf", ".svg")
 

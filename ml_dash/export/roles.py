@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ml_dash.export.columns import Column, flatten, hint
+from ml_dash.export.columns import Column, flatten
 from ml_dash.export.samples import Sample
+from ml_dash.hints import hint
 
 _OBSERVATIONS = ("obs", "observation")
 _FLAGS = ("reward", "terminated", "truncated", "episode")

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ml_dash.export.columns import hint
 from ml_dash.export.roles import Source
+from ml_dash.hints import hint
 
 FILE = "spaces.json"
 

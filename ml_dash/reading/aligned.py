@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_dash.hints import nearest
 from ml_dash.reading.aligned_parts import AlignedParts
 from ml_dash.reading.dataset import Dataset
 from ml_dash.reading.entries import Booleans, Floats, Integers
@@ -130,9 +130,8 @@ class Aligned(Dataset):
         if having:
             listed = ", ".join(f"'{topic.name}.{name}'" for topic in having)
             raise KeyError(f"several tracks have a column {name!r}: say which of {listed}")
-        near = difflib.get_close_matches(str(name), [*topics, *self.columns], n=3)
-        hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {self.topics}"
-        raise KeyError(f"no track or column {name!r} among the aligned; {hint}")
+        near = nearest(name, [*topics, *self.columns]) or f"it has {self.topics}"
+        raise KeyError(f"no track or column {name!r} among the aligned; {near}")
 
     def missing(self, name: str) -> Booleans:
         """Which rows have no value in a column: shape (rows,); tells them from a recorded NaN.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from ml_dash.backends.blobs import BlobFolder
+from ml_dash.hints import nearest
 from ml_dash.reading.lines import Block, Row
 from ml_dash.reading.source import Source
 from ml_dash.reading.stream import Stream
@@ -122,9 +122,8 @@ class Files:
         return self._lines
 
     def _missing(self, path: str) -> str:
-        near = difflib.get_close_matches(str(path), self._lines, n=3)
-        if near:
-            return f"no file {path!r} in this run; did you mean {', '.join(map(repr, near))}?"
+        if near := nearest(path, self._lines):
+            return f"no file {path!r} in this run; {near}"
         return f"no file {path!r} among the {len(self._lines)} of this run"
 
 

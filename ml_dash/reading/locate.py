@@ -231,4 +231,6 @@ def _not_found(text: str, root: Path, looked: list[Path]) -> str:
     found = list(dict.fromkeys([*inside, *near]))[:5]
     if found:
         return f"{message}. Did you mean {', '.join(map(repr, found))}?"
+    if len(prefixes) == 1:
+        return f"{message}. There is one other; `ml-dash list` shows it"
     return f"{message}. There are {len(prefixes)} others; `ml-dash list` shows them"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash.backends import Backend
 from ml_dash.dotted import fold, unflatten
+from ml_dash.hints import hint
 from ml_dash.names import topic_of
 from ml_dash.reading.files import Files, is_image
 from ml_dash.reading.lines import Problem, Segment
@@ -160,7 +160,8 @@ class RunView:
         prefix = prefix.strip("/")
         frames = find_frames(self.source, self.files, prefix)
         if not len(frames):
-            raise KeyError(f"no frames below {prefix!r}; {_hint(prefix, self.cameras)}")
+            cameras = hint(prefix, self.cameras, none="there are none in this run")
+            raise KeyError(f"no frames below {prefix!r}; {cameras}")
         return frames
 
     @property
@@ -324,7 +325,7 @@ class Tables(Mapping[str, "Table"]):
         if topic not in self._tables:
             streams = self._streams()
             if topic not in streams:
-                raise KeyError(f"no {self._what} {topic!r}; {_hint(topic, list(streams))}")
+                raise KeyError(f"no {self._what} {topic!r}; {self._instead(topic)}")
             from ml_dash.reading.table import Table
 
             self._tables[topic] = Table(Stream(self._source, streams[topic]), topic)
@@ -333,6 +334,13 @@ class Tables(Mapping[str, "Table"]):
     def __repr__(self) -> str:
         return f"<{self._what}s: {', '.join(self)}>"
 
+    def _instead(self, topic: str) -> str:
+        """What there is of that name, or like it."""
+        other = {"tracks": "metrics", "metrics": "tracks"}[self._room]
+        if topic in map(topic_of, self._source.streams(other)):
+            return f"it is one of the {other}: run.{other}[{topic!r}]"
+        return hint(topic, sorted(self._streams()), none="there are none in this run")
+
     def _streams(self) -> dict[str, str]:
         """The stream of each topic."""
         if self._version != self._source.version:
@@ -340,14 +348,3 @@ class Tables(Mapping[str, "Table"]):
             self._listed = {topic_of(stream): stream for stream in streams}
             self._version = self._source.version
         return self._listed
-
-
-def _hint(wanted: str, names: Sequence[str]) -> str:
-    """What an error message says of the names there are."""
-    if not names:
-        return "there are none in this run"
-    near = difflib.get_close_matches(str(wanted), names, n=3)
-    if near:
-        return f"did you mean {', '.join(map(repr, near))}?"
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f"there are {', '.join(map(repr, sorted(names)[:10]))}{more}"

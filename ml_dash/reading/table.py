@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_dash.hints import nearest
 from ml_dash.reading.columns import Columns, extract, leaves
 from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_entries, whole_numbers
 from ml_dash.reading.lines import Block, Row, Segment
@@ -280,9 +280,8 @@ class Table:
             self._entries = None
 
     def _unknown(self, column: str) -> KeyError:
-        near = difflib.get_close_matches(column, self.columns, n=3)
-        hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"it has {self.columns}"
-        return KeyError(f"{self.name!r} has no column {column!r}; {hint}")
+        near = nearest(column, self.columns) or f"it has {self.columns}"
+        return KeyError(f"{self.name!r} has no column {column!r}; {near}")
 
 
 class _Base:
