@@ -576,3 +576,27 @@ def test_a_run_in_memory_may_be_used(tmp_path: Path) -> None:
     assert (ours.name, ours.version, ours.save_dir) == ("p", "e", str(tmp_path))
     assert experiment.metrics("lightning").read()
     ours.experiment.run.complete()
+
+
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ({}, "http://dash.invalid"),
+        ({"save_dir": "runs"}, None),
+        ({"dash_url": False}, None),
+        ({"save_dir": "runs", "dash_url": "http://other.invalid"}, "http://other.invalid"),
+    ],
+)
+def test_a_run_goes_to_the_kept_server_unless_its_folder_is_named(
+    options: dict[str, Any], url: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run of `Experiment` does: the default of `save_dir` names no folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ML_DASH_URL", "http://dash.invalid")
+    monkeypatch.setenv("ML_DASH_ROOT", str(tmp_path / "all"))
+    one = MLDashLogger(name="fit", version="a", **options)
+    made = one._link.experiment
+    assert made.settings.url == url
+    root = tmp_path / options.get("save_dir", "all")
+    assert made.folder == root / "fit" / "a" == Path(one.log_dir).absolute()
+    assert not list(tmp_path.iterdir())

@@ -32,6 +32,9 @@ KICK = 1.0
 LAST_FLUSH = 5.0
 """Seconds that frames and files have before a job is requeued."""
 
+SAVE_DIR = ".dash"
+"""The folder of runs where nobody names another."""
+
 
 class MLDashLogger(Media, Models, Logger):
     """Records what a `Trainer` or `Fabric` logs into the run `<save_dir>/<name>/<version>`.
@@ -58,9 +61,10 @@ class MLDashLogger(Media, Models, Logger):
     `ml_dash_lightning` of `logging`, and counted in `failures`.
 
     Args:
-        save_dir: the folder that runs are kept in, local. There a `LightningCLI` writes its
-            `config.yaml`, and refuses to overwrite that of an earlier run unless it is given
-            `save_config_kwargs={"overwrite": True}`.
+        save_dir: the folder that runs are kept in, local; by default that of `ML_DASH_ROOT`, else
+            `.dash`. A run whose folder is given stays there, unless `dash_url` is given, too. A
+            `LightningCLI` writes its `config.yaml` into it, and refuses to overwrite that of an
+            earlier run unless it is given `save_config_kwargs={"overwrite": True}`.
         name: what is trained; may have several parts, such as `mnist/mlp`.
         version: of the run. That of an earlier run continues it, for example
             `os.environ["SLURM_JOB_ID"]`, which a requeued job keeps. By default, and for an empty
@@ -69,7 +73,8 @@ class MLDashLogger(Media, Models, Logger):
             one run apart.
         experiment: record into this one instead of one made from `name` and `version`. If it runs
             already, its end is its owner's affair.
-        dash_url: a server to replicate to; without it the run stays on this disk.
+        dash_url: a server to replicate to; without it that of `ML_DASH_URL`, or the one that
+            `ml-dash login` has kept. `False`: none.
         log_model: keep checkpoints in the run: `True`, the best and the last when a fit ends;
             `"all"`, each one when it is written.
         description, tags, metadata: of the run; see `ml_dash.Experiment`.
@@ -82,7 +87,7 @@ class MLDashLogger(Media, Models, Logger):
 
     def __init__(
         self,
-        save_dir: str | os.PathLike[str] = ".dash",
+        save_dir: str | os.PathLike[str] = SAVE_DIR,
         name: str | None = "lightning",
         version: int | str | None = None,
         prefix: str = "",
@@ -112,7 +117,9 @@ class MLDashLogger(Media, Models, Logger):
             parts = (name or "", new_version() if version in (None, "") else str(version))
             made = Experiment(
                 "/".join(filter(None, parts)),
-                dash_root=self._save_dir,
+                # By default it is like any other run: it goes where ML_DASH_ROOT says, and to the
+                # server that a login has kept.
+                dash_root=None if self._save_dir == SAVE_DIR else self._save_dir,
                 dash_url=dash_url,
                 description=description,
                 tags=tags,
