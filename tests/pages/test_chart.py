@@ -477,3 +477,12 @@ def test_columns_that_tell_most_are_preferred_by_their_whole_name(bench: Page) -
         " groups.telling(groups.group({'metrics/env': ['episode', 'return']}, true), 1)[0].columns)"
     )
     assert found == ["return"]
+
+
+def test_no_time_is_shown_as_less_than_nothing(bench: Page) -> None:
+    """A frame of the first row may be some microseconds before it."""
+    said = bench.run(
+        "return import(new URL('../static/format.js', location)).then(({ duration }) =>"
+        " [-4e-4, 0, -6e-4, -1.5, -75].map(duration))"
+    )
+    assert said == ["0.000 s", "0.000 s", "−0.001 s", "−1.50 s", "−1 min 15 s"]

@@ -339,6 +339,40 @@ def test_a_live_run_is_followed(page: Page, shown: Shown) -> None:
         thread.join()
 
 
+def test_a_followed_step_is_shown_with_its_own_frame(page: Page, shown: Shown) -> None:
+    """Also while more comes: what grew during a reading is read, and a step waits for its frame."""
+    over = threading.Event()
+
+    def train(root: Path) -> None:
+        with Experiment("lab/running", dash_root=root, echo=False).run as experiment:
+            for step in range(10_000):
+                write_step(experiment, step)
+                if over.wait(0.05):
+                    break
+
+    thread = threading.Thread(target=train, args=(shown.root,))
+    thread.start()
+    try:
+        page.wait(lambda: any(run["name"] == "running" for run in shown.get("runs")["runs"]))
+        shown.view(page, "player", "running", step=0)
+        page.wait("document.querySelector('.stage canvas')?.dataset.step")
+        page.run(
+            """window.places = [];
+            new MutationObserver(() => places.push([
+              Number(document.querySelector(".transport .step").value),
+              Number(document.querySelector(".stage .mono").textContent.match(/\\d+/)?.[0]),
+            ])).observe(document.querySelector(".stage .mono"), {childList: true})"""
+        )
+        page.click(".transport [aria-pressed]")
+        page.wait("window.places.length > 12", patience=60)
+        places = page.evaluate("window.places")
+    finally:
+        over.set()
+        thread.join()
+    together = [1 for step, frame in places if step - frame <= 2]
+    assert len(together) > len(places) * 0.8, places
+
+
 def test_markup_is_shown_and_does_nothing(page: Page, shown: Shown) -> None:
     """Names and values that look like a page are text."""
     shown.view(page, "player", MARKUP.replace("/", ""), step=3)

@@ -40,7 +40,7 @@ export function bytes(size) {
 /** @param {number} seconds */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "";
-  const sign = seconds < 0 ? "−" : "";
+  const sign = seconds <= -0.0005 ? "−" : ""; // nothing that is shown as 0.000 is below it
   const all = Math.abs(seconds);
   if (all < 10) return `${sign}${all.toFixed(all < 1 ? 3 : 2)} s`;
   if (all < 60) return `${sign}${all.toFixed(1)} s`;

@@ -14,6 +14,8 @@ import { Transport } from "./transport.js";
 import { Values } from "./values.js";
 
 const MARKERS = 1000;
+/** Milliseconds without a new frame after which a camera no longer counts as one that goes on. */
+const IDLE = 5000;
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
@@ -30,6 +32,9 @@ class Player {
     this.signal = context.signal;
     /** @type {View[]} */
     this.views = [];
+    this.busy = false;
+    /** What has grown since it was read, by run. @type {Map<any, Record<string, number>>} */
+    this.news = new Map();
     this.timelines = new Timelines(context.runs[0], context.signal);
     /** @type {number[]} */
     this.episodes = [];
@@ -41,7 +46,7 @@ class Player {
     this.curves = h("section", { class: "curves", "aria-label": "Curves" });
     this.transport = new Transport(
       context.cursor,
-      { episodes: () => this.episodes, markers: () => this.markers },
+      { episodes: () => this.episodes, markers: () => this.markers, newest: () => this.#newest() },
       this.signal,
     );
     this.below = h("div", { class: "below" }, this.values.element, this.path.element);
@@ -68,6 +73,7 @@ class Player {
     await this.#time();
     cursor.on((spot) => this.views.forEach((view) => view.draw(spot)), this.signal);
     live.addEventListener("segments", (event) => this.#grown(/** @type {any} */ (event).detail), { signal: this.signal });
+    live.addEventListener("run", () => this.transport.grown(), { signal: this.signal }); // its last step, when it ends
     if (cursor.get().step === null && cursor.get().time === null) this.transport.go(0);
     this.views.forEach((view) => view.draw(cursor.get()));
     await Promise.all([this.values.load(), this.path.load()]);
@@ -87,6 +93,8 @@ class Player {
     const run = this.context.runs[0];
     const own = this.views.filter((view) => view.camera.run === run).map((view) => view.camera);
     const { timeline, episodes } = await this.timelines.load(own);
+    // Rows that came meanwhile have frames that did, too: the newest step is shown with its own
+    if (this.busy) await this.#newFrames(run);
     this.episodes = episodes;
     this.context.cursor.follow(timeline);
     this.markers = await findMarkers(run, timeline, this.signal);
@@ -95,28 +103,48 @@ class Player {
 
   /** @param {{run: any, paths: Record<string, number>}} news */
   async #grown({ run, paths }) {
-    if (this.busy) {
-      this.again = true;
-      return;
-    }
+    this.news.set(run, { ...this.news.get(run), ...paths });
+    if (this.busy) return;
     this.busy = true;
     try {
-      if ("files/index" in paths) {
-        const known = this.views.filter((view) => view.camera.run === run);
-        await Promise.all(known.map((view) => view.camera.load()));
-        await this.#newCameras(run);
+      while (this.news.size && !this.signal.aborted) {
+        const [next, grown] = /** @type {[any, Record<string, number>]} */ (this.news.entries().next().value);
+        this.news.delete(next);
+        await this.#reread(next, "files/index" in grown);
       }
-      if (run === this.context.runs[0]) await this.#time();
-      this.views.forEach((view) => view.draw(this.context.cursor.get()));
     } catch (error) {
       if (!this.signal.aborted) console.warn("ml-dash: the run could not be followed", String(error));
     } finally {
       this.busy = false;
     }
-    if (this.again && !this.signal.aborted) {
-      this.again = false;
-      await this.#grown({ run, paths });
+  }
+
+  /** @param {any} run @param {boolean} frames whether it has new ones */
+  async #reread(run, frames) {
+    if (frames) {
+      await this.#newFrames(run);
+      await this.#newCameras(run);
     }
+    if (run === this.context.runs[0]) await this.#time();
+    this.views.forEach((view) => view.draw(this.context.cursor.get()));
+  }
+
+  /** The newest entry that has its frames, too: they come a moment after the rows. */
+  #newest() {
+    const run = this.context.runs[0];
+    const timeline = this.context.cursor.timeline;
+    let newest = (timeline?.times.length ?? 0) - 1;
+    if (!timeline || timeline.rows || run.status !== "RUNNING") return newest;
+    for (const { camera, came } of this.views) {
+      if (camera.run !== run || camera.origin !== run.origin || performance.now() - came > IDLE) continue;
+      newest = Math.min(newest, timeline.before(camera.times[camera.length - 1] + 1e-9));
+    }
+    return newest;
+  }
+
+  /** @param {any} run */
+  async #newFrames(run) {
+    await Promise.all(this.views.filter((view) => view.camera.run === run).map((view) => view.reload()));
   }
 
   /** @param {any} run */
@@ -172,6 +200,7 @@ class View {
     this.over = h("div", { class: "over", hidden: true, role: "status" });
     this.said = h("span", { class: "dim mono" });
     this.shown = -1;
+    this.came = -Infinity; // when frames came that were not there when the page was opened
     const several = context.runs.length > 1;
     const swatch = several ? h("span", { class: "swatch", style: { background: camera.run.colour } }) : null;
     const owner = several ? h("span", { class: "dim owner" }, camera.run.label) : null;
@@ -191,6 +220,13 @@ class View {
     } catch (error) {
       if (!this.camera.signal.aborted) replace(this.element, failure(error));
     }
+  }
+
+  /** Learns of the frames that came since. */
+  async reload() {
+    const before = this.camera.length;
+    await this.camera.load();
+    if (this.camera.length > before) this.came = performance.now();
   }
 
   /** @param {import("./cursor.js").Spot} spot */

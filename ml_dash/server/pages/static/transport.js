@@ -30,8 +30,8 @@ function sign(name) {
 export class Transport {
   /**
    * @param {import("./cursor.js").Cursor} cursor
-   * @param {{episodes: () => number[], markers: () => number[]}} tools the places at which episodes begin,
-   *   and those of markers
+   * @param {{episodes: () => number[], markers: () => number[], newest: () => number}} tools the places at which
+   *   episodes begin, those of markers, and the last one that all has come of
    * @param {AbortSignal} signal
    */
   constructor(cursor, tools, signal) {
@@ -73,7 +73,7 @@ export class Transport {
     const length = this.timeline?.times.length ?? 0;
     this.slider.max = String(Math.max(0, length - 1));
     this.slider.disabled = !length;
-    if (this.live) this.go(length - 1);
+    if (this.live) this.go(Math.max(this.place, this.tools.newest()));
     this.#marks();
     this.#show();
   }
@@ -199,7 +199,7 @@ export class Transport {
     this.liveButton.setAttribute("aria-pressed", String(wanted));
     if (wanted) {
       this.pause();
-      this.go(Infinity);
+      this.go(this.tools.newest());
     }
   }
 
@@ -209,7 +209,7 @@ export class Transport {
     this.slider.value = String(place);
     const end = this.timeline?.times.length ?? 0;
     this.slider.setAttribute("aria-valuetext", step === null ? `entry ${place + 1} of ${end}` : `step ${step}`);
-    if (document.activeElement !== this.timeField) this.timeField.value = time === null ? "" : time.toFixed(2);
+    if (document.activeElement !== this.timeField) this.timeField.value = time === null ? "" : time.toFixed(2).replace(/^-(?=0\.00$)/, "");
     this.markerButtons.hidden = !this.tools.markers().length;
     if (document.activeElement !== this.stepField) this.stepField.value = step === null ? "" : String(step);
     this.said.textContent = `${time === null || time < 60 ? "" : `${duration(time)}  `}${end ? place + 1 : 0} of ${number(end)}`;
