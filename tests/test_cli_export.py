@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -12,13 +13,13 @@ from cli_process import CommandLine, process
 from export_runs import record
 from PIL import Image
 
-from ml_dash import Experiment
+from ml_dash import Experiment, open_run
 from ml_dash.cli.export import FORMATS
 from ml_dash.cli.progress import Bar
 from ml_dash.cli.screen import Screen
 from ml_dash.export import FORMATS as REAL
-from ml_dash.export.plot import broken, thinned
-from ml_dash.export.sheet import chosen
+from ml_dash.export.plot import broken, plot_table, thinned
+from ml_dash.export.sheet import chosen, contact_sheet
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,27 @@ def test_a_curve_has_a_gap_where_steps_begin_anew() -> None:
     along, values = broken(np.array([0.0, 1, 2, 0, 1, 1]), np.arange(6.0))
     np.testing.assert_array_equal(along, [0, 1, 2, np.nan, 0, 1, 1])
     np.testing.assert_array_equal(values, [0, 1, 2, np.nan, 3, 4, 5])
+
+
+def test_episodes_of_simulated_time_are_drawn_one_after_the_other(tmp_path) -> None:
+    """Time and step begin again with each: curves, paths and frames are not mixed."""
+    with Experiment("sim", dash_root=tmp_path, echo=False, environment=False).run as run:
+        recorder = run.recorder(format="png")
+        for number in range(6):
+            row = {"x": number, "y": -number}
+            shot = {"cam": np.full((8, 8), 40 * number, np.uint8)}
+            recorder.record(number % 3, number % 3 / 10, tracks={"arm": row}, frames=shot)
+    opened = open_run("sim", root=tmp_path)
+    plot_table(opened.tracks["arm"], tmp_path / "a.svg", against="time")
+    lines = re.findall(r'<path d="([^"]*)" clip-path', (tmp_path / "a.svg").read_text())
+    heights = [[float(y) for y in re.findall(r"[ML] \S+ (\S+)", line)] for line in lines]
+    drawn = [line for line in heights if len(line) == 6]
+    assert len(drawn) == 3  # x, y and the path
+    assert all(line in (sorted(line), sorted(line, reverse=True)) for line in drawn)
+    contact_sheet(opened, tmp_path / "s.png", count=6, columns=6, width=8)
+    with Image.open(tmp_path / "s.png") as sheet:
+        middle = np.asarray(sheet.convert("L"))[38, 12::16]
+    assert middle.tolist() == [0, 40, 80, 120, 160, 200]
 
 
 def test_what_does_not_fit_is_said_once(tmp_path) -> None:

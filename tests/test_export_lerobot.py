@@ -183,6 +183,40 @@ def test_a_fixed_rate_and_a_rate_that_says_otherwise(run, tmp_path) -> None:
     assert data(made)[3]["timestamp"] == np.float32(3 / 50)
 
 
+def test_a_first_episode_of_one_frame_is_one_of_the_dataset(tmp_path) -> None:
+    """The encoder still holds its frame back when the next episode begins."""
+    with Experiment("a", dash_root=tmp_path, echo=False, environment=False).run as run:
+        recorder = run.recorder(format="png")
+        for number in range(4):
+            row = {"episode": min(number, 1), "action": number}
+            shot = np.full((16, 16, 3), 50 * number, np.uint8)
+            recorder.record(number, 1000 + number / 10, tracks={"t": row}, frames={"cam": shot})
+    made = open_run("a", root=tmp_path).export("lerobot", tmp_path / "d")
+    key = "videos/observation.images.cam"
+    found = [(e["length"], e[f"{key}/from_timestamp"]) for e in episodes(made)]
+    assert found == [(1, 0.0), (3, 0.1)]
+    with av.open(str(made.path / key / "chunk-000/file-000.mp4")) as file:
+        shades = [frame.to_ndarray(format="rgb24").mean() for frame in file.decode(video=0)]
+    assert shades == pytest.approx([0, 50, 100, 150], abs=3)
+
+
+def test_a_track_without_steps_is_left_out(run, tmp_path) -> None:
+    """And told; its columns are features where `hz` takes them by their time."""
+    with Experiment("a", dash_root=tmp_path, echo=False, environment=False).run as run:
+        for number in range(5):
+            at = 1000 + number / 10
+            run.track("arm").append({"step": number, "action": number}, timestamp=at)
+            run.track("gps").append({"lat": number}, timestamp=at)
+    opened = open_run("a", root=tmp_path)
+    made = opened.export("lerobot", tmp_path / "d")
+    assert [row["action"] for row in data(made)] == [0, 1, 2, 3, 4]
+    assert "gps.lat" not in data(made)[0] and any("gps left out" in note for note in made.notes)
+    made = opened.export("lerobot", tmp_path / "e", hz=10)
+    assert [row["gps.lat"] for row in data(made)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="'gps' has no steps to join by"):
+        opened.export("lerobot", tmp_path / "f", action="gps.lat")
+
+
 def test_no_action_is_noted(tmp_path) -> None:
     """The dataset is made all the same; the note says what policies need."""
     with Experiment("a", dash_root=tmp_path, echo=False, environment=False).run as run:

@@ -30,6 +30,7 @@ def rows(tmp_path_factory):
                 "action": step + 0.5,
                 "label": f"ś{step}" if step % 2 else None,
                 "hits": list(range(step % 3)),
+                "boxes": [[step, 0.5]] * (step % 3),
                 "info": [{"n": step}],
             }
             shot = np.full((4, 6, 3), step * 20, np.uint8)
@@ -59,8 +60,12 @@ def tf():
             *(Field(LIST, (), "float32"), [np.array([1, 2]), None, np.array([3])]),
             *(["float32", "int64"], [[1, 2, 3], [2, 0, 1]]),
         ),
+        (
+            *(Field(LIST, (), "float32", (2,)), [np.array([[1, 2], [3, 4]]), [], None]),
+            *(["float32", "int64"], [[[1, 2], [3, 4]], [2, 0, 0]]),
+        ),
     ],
-    ids=lambda value: value.kind + value.dtype if isinstance(value, Field) else "",
+    ids=lambda value: f"{value.kind}{value.dtype}" if isinstance(value, Field) else "",
 )
 def test_each_kind_of_field_becomes_plain_arrays(field, values, types, expected):
     """Of the types that are announced: ragged ones as values and lengths, text as bytes."""
@@ -96,6 +101,8 @@ def test_a_batch_has_frames_channels_last_and_columns_of_known_shapes(rows, tf):
     assert batch["env.observation"].numpy().tolist() == [[n, -n] for n in range(4)]
     assert batch["env.label"].numpy().tolist() == [b"", "ś1".encode(), b"", "ś3".encode()]
     assert batch["env.hits"].to_list() == [[], [0], [0, 1], []]
+    assert batch["env.boxes"].shape.as_list() == [4, None, 2]
+    assert batch["env.boxes"].to_list() == [[[n, 0.5]] * (n % 3) for n in range(4)]
     assert batch["env.info"].numpy().tolist() == [b'[{"n":%d}]' % n for n in range(4)]
     assert [len(batch["step"]) for batch in dataset] == [4, 4, 2]
     assert [len(batch["step"]) for batch in rows.to_tensorflow(4, drop_last=True)] == [4, 4]
@@ -112,6 +119,16 @@ def test_shuffling_gives_each_sample_once_and_another_order_each_time(rows, tf):
     assert all(sorted(order) == list(range(COUNT)) for order in first)
     assert first[0] != first[1]
     assert passes(1) == first
+
+
+def test_samples_come_one_by_one_without_a_batch_size(rows, tf):
+    """As many as there are, each as it is in a batch."""
+    dataset = rows.to_tensorflow(None)
+    assert len(dataset) == COUNT
+    for number, sample in enumerate(dataset):
+        assert sample["frame"].shape == (4, 6, 3) and sample["step"] == number
+        assert sample["env.hits"].numpy().tolist() == list(range(number % 3))
+        assert sample["env.boxes"].numpy().tolist() == [[number, 0.5]] * (number % 3)
 
 
 def test_windows_are_those_of_numpy(rows, tf):
@@ -139,5 +156,5 @@ def test_a_keras_model_trains_from_it(rows, tf):
     model.compile(tf.keras.optimizers.Adam(0.05), "mse")
     dataset = concat_runs([rows, rows]).to_tensorflow(5, columns=["observation", "action"])
     pairs = dataset.map(lambda batch: (batch["observation"], batch["action"]))
-    losses = model.fit(pairs, epochs=20, verbose=0).history["loss"]
+    losses = model.fit(pairs, epochs=20, verbose=0, shuffle=False).history["loss"]
     assert losses[-1] < losses[0] / 2

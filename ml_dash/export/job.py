@@ -94,6 +94,7 @@ class Job:
         is_aligned: whether the run is aligned rows, at the rate `hz` if they have one.
         join: in place of `run.aligned`, logs nothing.
         check_interrupt: raises the Ctrl-C that Python dropped, if there was one.
+        untimed: the tracks that are in no sample for want of steps; known with the samples.
     """
 
     run: Recording
@@ -109,6 +110,7 @@ class Job:
     is_aligned: bool = False
     join: Callable[..., Any] | None = None
     check_interrupt: Callable[[], None] = lambda: None
+    untimed: list[str] = field(default_factory=list)
     _images: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -178,12 +180,15 @@ class Job:
         if self.join is not None and not report.is_whole:
             logger = logging.getLogger(__name__)
             logger.warning("exported %s: %s", self.run.prefix, report)
-        untimed = [name for name in report.without_step if report.without[name] == report.rows]
-        if untimed and self.hz is None:
+        if self.hz is not None:
+            return
+        lost = [name for name in report.without_step if report.without[name] == report.rows]
+        if lost:
             self.notes.append(
-                f"{', '.join(untimed)} left out, for want of steps: hz= or on='timestamp' takes"
+                f"{', '.join(lost)} left out, for want of steps: hz= or on='timestamp' takes"
                 " what has none by its time"
             )
+        self.untimed = [name for name in lost if name in self.topics]
 
     def series(self, topic: str) -> Iterator[Entry]:
         """The rows of one track on its own: as they were recorded, or at the fixed rate."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ class _Dataset:
         self.job, self.folder = job, folder
         if not job.topics:
             raise ValueError(f"{job.run.prefix!r} has no tracks, and a dataset is made of them")
-        self.roles = roles_of(job.columns, options.get("observation"), options.get("action"))
+        roles = roles_of(job.columns, options.get("observation"), options.get("action"))
+        self.roles = _joined(job, roles)
         self.samples = complete(job, self.roles).by_episode()
         self.fps = _fps(job, self.samples)
         self.features = features_of(self.roles, job)
@@ -215,6 +217,24 @@ class _Dataset:
         stats = {name: self._stats(name, running) for name, running in self.total.items()}
         write_json(self.folder / "meta/stats.json", stats)
         self.episodes.tasks([self.task])
+
+
+def _joined(job: Job, roles: Roles) -> Roles:
+    """Leave out the tracks that no sample has a row of, for want of steps."""
+    timed = [topic for topic in job.samples.topics if topic not in job.untimed]
+    if not timed:
+        return roles  # nothing would be left
+    for role, sources in (("observation", roles.observation), ("action", roles.action)):
+        for source in sources:
+            if source.topic not in timed:
+                raise ValueError(
+                    f"{role}={source.name!r}: {source.topic!r} has no steps to join by; hz= or"
+                    " on='timestamp' takes it by its time"
+                )
+    job.topics = timed
+    flags = {name: source for name, source in roles.flags.items() if source.topic in timed}
+    others = [source for source in roles.others if source.topic in timed]
+    return replace(roles, flags=flags, others=others)
 
 
 def complete(job: Job, roles: Roles) -> Samples:

@@ -88,12 +88,16 @@ class VideoFiles:
 
     def begin(self) -> tuple[int, int, int]:
         """Begin an episode: chunk and number of its file, and how many frames are before it."""
-        if self._movie is None or self._path.stat().st_size >= VIDEO_BYTES:
+        if self._movie is None or self._size() >= VIDEO_BYTES:
             self.close()
             self._number += 1
             self._path = _place(self._folder, f"videos/{self._key}", self._number, ".mp4")
             self._movie = Mp4(self._path, self._fps, crf=self._crf, gop=_GOP)
         return (*divmod(self._number, CHUNK), self._movie.frames)
+
+    def _size(self) -> int:
+        # The encoder holds back some frames, and there is no file before it gives the first one
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def write(self, pixels: Pixels) -> None:
         """Add a frame."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml_dash.export.extras import need
+from ml_dash.export.played import as_played
 from ml_dash.export.target import new_file
 from ml_dash.hints import hint
 
@@ -60,17 +61,21 @@ def plot_table(
         raise ValueError(f"against={against!r}: give 'step' or 'time'")
     axes = _path(table, path)
     names = _columns(table, columns)
-    data = table.to_numpy(list(dict.fromkeys([*names, *axes])))
+    order = as_played(table.steps, table.entries.arrival)
+    found = table.to_numpy(list(dict.fromkeys([*names, *axes])))
+    data = {name: column[order] for name, column in found.items()}
     curves = dict(_curves({name: data[name] for name in names}))
     if not curves and not axes:
         raise ValueError(f"{table.name!r} has no numbers to draw; it has {table.columns}")
     along, label = _along(table, against)
+    along = along[order]
     figure = figures.Figure(figsize=(_WIDTH * (1.7 if axes else 1), 5.0), layout="constrained")
     _draw_curves(figure.add_subplot(1, 2 if axes else 1, 1), along, label, curves)
     if axes:
         if len(axes) == 3:
             need("mpl_toolkits.mplot3d", "drawing", package="matplotlib", extra="plot")
-        _draw_path(figure, [np.ma.filled(data[a].astype(float), np.nan) for a in axes], axes)
+        points = [np.ma.filled(data[a].astype(float), np.nan) for a in axes]
+        _draw_path(figure, along, points, axes)
     figure.suptitle(title or table.name)
     with new_file(to, overwrite=overwrite) as file:
         figure.savefig(file, dpi=120, format=to.suffix[1:].lower())
@@ -148,7 +153,12 @@ def broken(
     return np.insert(along, back, np.nan), np.insert(values, back, np.nan)
 
 
-def _draw_path(figure: Any, parts: list[NDArray[np.float64]], names: Sequence[str]) -> None:
+def _draw_path(
+    figure: Any,
+    along: NDArray[np.float64],
+    parts: list[NDArray[np.float64]],
+    names: Sequence[str],
+) -> None:
     every = max(1, len(parts[0]) // _PATH_POINTS)
     parts = [part[::every] for part in parts]
     if len(parts) == 3:
@@ -158,7 +168,7 @@ def _draw_path(figure: Any, parts: list[NDArray[np.float64]], names: Sequence[st
         axes = figure.add_subplot(1, 2, 2)
         axes.set_aspect("equal", "datalim")
         axes.grid(alpha=0.3)
-    axes.plot(*parts, linewidth=1)
+    axes.plot(*(broken(along[::every], part)[1] for part in parts), linewidth=1)
     axes.plot(*(part[:1] for part in parts), "o", label="first")
     axes.plot(*(part[-1:] for part in parts), "s", label="last")
     axes.set_xlabel(names[0])

@@ -12,6 +12,7 @@ from ml_dash import image
 from ml_dash.export.extras import need
 from ml_dash.export.job import choose
 from ml_dash.export.pictures import to_rgb
+from ml_dash.export.played import as_played
 from ml_dash.export.recording import Recording
 from ml_dash.export.target import new_file
 
@@ -71,7 +72,7 @@ def _of(images: Any, camera: str, count: int, columns: int, width: int) -> Any:
     pillow = need("PIL.Image", "a contact sheet", package="Pillow", extra="plot")
     draw = need("PIL.ImageDraw", "a contact sheet", package="Pillow", extra="plot")
     fonts = need("PIL.ImageFont", "a contact sheet", package="Pillow", extra="plot")
-    numbers = chosen(len(images), count)
+    numbers = as_played(images.steps, images.ids)[chosen(len(images), count)].tolist()
     first = to_rgb(images[numbers[0]])
     height = max(1, round(width * first.shape[0] / first.shape[1]))
     rows = math.ceil(len(numbers) / columns)

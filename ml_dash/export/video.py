@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml_dash.export.extras import need
 from ml_dash.export.job import ExportReport, Job, Progress, check_hz, choose
 from ml_dash.export.pictures import Pixels, check_size, names_of_cameras
+from ml_dash.export.played import as_played
 from ml_dash.export.recording import Recording
 from ml_dash.export.samples import usual_rate
 from ml_dash.export.target import new_file
@@ -151,28 +151,16 @@ def write_camera(
     stills, shots = job.stills(camera), job.shots(camera)
     rate = fps or fps_of(job, camera)
     with Mp4(path, rate, crf=crf) as movie:
-        numbers = _as_played(job, camera).tolist() if job.is_recorded else stills.numbers.tolist()
-        for number in job.told(numbers, total, job.counts["frames"]):
+        numbers = stills.numbers
+        if job.is_recorded:
+            images = job.images(camera)
+            numbers = as_played(images.steps, images.ids)
+        for number in job.told(numbers.tolist(), total, job.counts["frames"]):
             movie.write(shots[number])
     job.counts["frames"] += movie.frames
     assert movie.shape is not None
     if movie.shape[0] % 2 or movie.shape[1] % 2:
         job.notes.append(f"{camera}: {movie.shape[0]}x{movie.shape[1]} was made even")
-
-
-def _as_played(job: Job, camera: str) -> NDArray[np.int64]:
-    """The frames in order of time, or as they were saved where steps go on more often so.
-
-    Simulated time begins again with each episode, and lays the frames of all among one another.
-    """
-    images = job.images(camera)
-    timely = np.arange(len(images), dtype=np.int64)
-    saved = np.argsort(images.ids, kind="stable")
-    steps = np.ma.asarray(images.steps)
-    if np.ma.getmaskarray(steps).any():
-        return timely
-    stops = [np.count_nonzero(np.diff(steps.data[order]) <= 0) for order in (saved, timely)]
-    return saved if stops[0] < stops[1] else timely
 
 
 def movie(

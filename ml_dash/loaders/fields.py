@@ -40,11 +40,14 @@ class Field:
         shape: of one sample's value; of an image (H, W, C), of a gray one (H, W, 1).
         dtype: of an `exact` field the type it keeps, by numpy's name; of a `list` what is in it:
             `str`, `float32` (arrays whose lengths differ) or `object`.
+        inner: of arrays whose lengths differ what all have beyond their length: (4,) of boxes
+            (n, 4). Empty where even that differs: TensorFlow gets those flat.
     """
 
     kind: str
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
+    inner: tuple[int, ...] = ()
 
 
 class Samples(Protocol):

@@ -25,10 +25,12 @@ from ml_dash.loaders.fields import (
     nest,
 )
 
+_AT_ONCE = 32
+
 
 def tensorflow_dataset(
     samples: Samples,
-    batch_size: int = 32,
+    batch_size: int | None = 32,
     *,
     shuffle: bool = False,
     seed: int | None = None,
@@ -40,7 +42,7 @@ def tensorflow_dataset(
 
     Args:
         samples: what to load.
-        batch_size: how many samples a batch has.
+        batch_size: how many samples a batch has; `None` for samples that are not batched.
         shuffle: draw all samples in another order each time.
         seed: makes the order of shuffling the same in each run of the program.
         drop_last: leave out the last batch if it is not full.
@@ -55,8 +57,14 @@ def tensorflow_dataset(
     dataset = tf.data.Dataset.range(len(samples))
     if shuffle:
         dataset = dataset.shuffle(max(len(samples), 1), seed=seed, reshuffle_each_iteration=True)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_last)
+    if batch_size is None:  # read some at a time all the same
+        dataset = dataset.batch(_AT_ONCE)
+    else:
+        dataset = dataset.batch(batch_size, drop_remainder=drop_last)
     dataset = dataset.map(_reader(tf, samples), num_parallel_calls=tf.data.AUTOTUNE)
+    if batch_size is None:
+        dataset = dataset.unbatch()
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(samples)))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -94,9 +102,9 @@ def _parts(values: Values, field: Field) -> list[Array]:
     """A field of a batch as plain arrays."""
     if _is_ragged(field):
         rows = [np.asarray([] if value is None else value, np.float32) for value in values]
-        flat = [row.reshape(-1) for row in rows]
-        lengths = np.array([len(row) for row in flat], np.int64)
-        return [np.concatenate([np.empty(0, np.float32), *flat]), lengths]
+        rows = [row.reshape(-1, *field.inner) for row in rows]
+        lengths = np.array([len(row) for row in rows], np.int64)
+        return [np.concatenate([np.empty((0, *field.inner), np.float32), *rows]), lengths]
     if field.kind == LIST:
         texts = [_text(value, field) for value in _flat(values, field)]
         return [np.array(texts, object).reshape(len(values), *field.shape)]
@@ -122,7 +130,7 @@ def _assembled(tf: Any, field: Field, parts: Any) -> Any:
     """A field's tensor from its parts, with the shape that TensorFlow could not know."""
     if _is_ragged(field):
         values, lengths = next(parts), next(parts)
-        values.set_shape((None,))
+        values.set_shape((None, *field.inner))
         lengths.set_shape((None,))
         return tf.RaggedTensor.from_row_lengths(values, lengths)
     tensor = next(parts)

@@ -97,7 +97,7 @@ class Dataset:
 
     def to_tensorflow(
         self,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         shuffle: bool = False,
         *,
         columns: Names | None = None,
@@ -113,10 +113,11 @@ class Dataset:
     ) -> Any:
         """A `tf.data.Dataset` of batches: dicts with frames (B, H, W, C), float32 in [0, 1].
 
-        Text is `tf.string`, empty where it is missing; arrays whose lengths differ are ragged
-        tensors, anything else that is no number its JSON text. Frames are decoded in TensorFlow's
-        threads. The arguments are those of `to_torch`; `drop_last` leaves out a last batch that is
-        not full.
+        Text is `tf.string`, empty where it is missing. Arrays whose lengths differ are ragged
+        tensors, empty where they are missing; boxes of shape (n, 4) are (B, n, 4), but arrays that
+        differ in more than their length are flat. Windows of them, and anything else that is no
+        number, are JSON text. Frames are decoded in TensorFlow's threads. The arguments are those
+        of `to_torch`; `drop_last` leaves out a last batch that is not full.
 
         Raises:
             ImportError: TensorFlow is not installed; the text is the pip line.

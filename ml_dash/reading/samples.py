@@ -127,8 +127,14 @@ def as_column(part: Part) -> tuple[Field, Array]:
     if kinds <= {str}:
         return Field(LIST, (), TEXT), part.data
     if kinds == {np.ndarray}:
-        return Field(LIST, (), RAGGED), part.data
+        return Field(LIST, (), RAGGED, _inner(known)), part.data
     if kinds <= {int, float}:  # integers of more than 64 bits
         numbers = [np.nan if value is None else float(value) for value in part.data]
         return as_column(Part("float", np.array(numbers), None))
     return Field(LIST, (), OBJECTS), as_objects(part.data.tolist())
+
+
+def _inner(arrays: Iterable[Array]) -> tuple[int, ...]:
+    """What arrays of several lengths have beyond their length, if it is the same in all."""
+    found = {array.shape[1:] for array in arrays if array.size}
+    return found.pop() if len(found) == 1 else ()

@@ -209,7 +209,7 @@ class Session:
 
     def to_tensorflow(
         self,
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         *,
         columns: Sequence[str] | None = None,
         obs_horizon: int | None = None,
@@ -243,7 +243,7 @@ class Session:
 
         return torch_loader(Keys(*self._complete()), batch_size, shuffle=shuffle, **options)
 
-    def to_tensorflow_dataset(self, batch_size: int = 32, **options: Any) -> Any:
+    def to_tensorflow_dataset(self, batch_size: int | None = 32, **options: Any) -> Any:
         """As `to_tensorflow`, by the samples' own keys: numbers (B, 1), dicts of numbers (B, K)."""
         from ml_dash.loaders.tensorflow import tensorflow_dataset
 
