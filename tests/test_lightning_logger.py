@@ -302,6 +302,7 @@ def test_a_logger_that_was_never_used_leaves_nothing(tmp_path: Path, status: str
         ({"prefix": "../x"}, "prefix '../x' has the component '..'; leave it out"),
         ({"prefix": "a//b"}, "prefix 'a//b' has an empty component"),
         ({"prefix": "aux"}, "prefix 'aux' has the component 'aux', which is a device on Windows"),
+        ({"prefix": 3}, "prefix is a int; give a text, such as 'teacher'"),
     ],
 )
 def test_a_wrong_argument_is_told_by_the_constructor(

@@ -287,6 +287,8 @@ def test_wrong_images_are_told(logger: MLDashLogger) -> None:
         ("a//b", ValueError, r"key '[a-z]+/a//b' has an empty component"),
         (5, TypeError, "key is a int; give a text, such as 'val/a'"),
         (None, TypeError, "key is a NoneType"),
+        ("", ValueError, "key is ''; give a name, such as 'val/a'"),
+        ("/", ValueError, "key is '/'"),
     ],
 )
 def test_a_key_that_is_no_name_is_told(
@@ -525,22 +527,62 @@ def test_checkpoints_of_the_same_name_are_kept_apart(tmp_path: Path, logger: MLD
         assert run.files.read_bytes(f"checkpoints/{entry['best']}") == source.read_bytes()
 
 
-@pytest.mark.parametrize("loggers", [1, 2])
-def test_the_best_of_each_fold_is_kept_and_listed(tmp_path: Path, loggers: int) -> None:
+@pytest.mark.parametrize("made", ["once", "twice for one experiment", "twice", "after an end"])
+def test_the_best_of_each_fold_is_kept_and_listed(tmp_path: Path, made: str) -> None:
     """Their callbacks are alike but for the folder, whether they share a logger or the run only."""
     pl = package()
-    experiment = Experiment("m/folds", dash_root=tmp_path / "dash", environment=False)
-    ours = [MLDashLogger(experiment=experiment, log_model=True) for _ in range(loggers)]
+
+    def make() -> MLDashLogger:
+        given = {"name": "m", "version": "folds", "environment": False}
+        return MLDashLogger(tmp_path / "dash", log_model=True, **given)
+
+    one = make()
     written = []
-    for fold in range(2):
+    for fold in range(3):
+        if fold and made == "twice for one experiment":
+            one = MLDashLogger(experiment=one.experiment, log_model=True)
+        elif fold and made != "once":
+            if made == "after an end":
+                end(one)
+            one = make()
         keeper = pl.callbacks.ModelCheckpoint(tmp_path / str(fold), "best", monitor="val_loss")
-        one = ours[fold % loggers]
         trainer(pl, one, epochs=1, callbacks=[keeper]).fit(model(pl), data(), data())
         written.append(Path(keeper.best_model_path).read_bytes())
     run = end(one)
     entries = run.files.read_json("checkpoints/checkpoints.json")
-    assert [entry["best"] for entry in entries] == ["best.ckpt", "2/best.ckpt"]
+    assert [entry["best"] for entry in entries] == ["best.ckpt", "2/best.ckpt", "3/best.ckpt"]
+    assert [Path(entry["folder"]).name for entry in entries] == ["0", "1", "2"]
     assert [run.files.read_bytes(f"checkpoints/{entry['best']}") for entry in entries] == written
+
+
+def test_checkpoints_of_a_continued_run_have_the_names_that_they_had(tmp_path: Path) -> None:
+    """The last one replaces the last one of before; what the user has saved is left alone."""
+
+    class Keeper:
+        state_key = monitor = "loss"
+        dirpath = str(tmp_path)
+        best_k_models: ClassVar[dict[str, Any]] = {}
+        best_model_path = str(tmp_path / "best.ckpt")
+        last_model_path = str(tmp_path / "last.ckpt")
+        best_model_score = current_score = torch.tensor(0.5)
+
+    for session, damaged in ((b"first", False), (b"second", True), (b"third", False)):
+        given = {"name": "m", "version": "1", "environment": False}
+        logger = MLDashLogger(tmp_path / "dash", log_model=True, **given)
+        logger.experiment.files("checkpoints").save_text("mine", to="best.ckpt")
+        for path in (Keeper.best_model_path, Keeper.last_model_path):
+            Path(path).write_bytes(session)
+        logger.after_save_checkpoint(Keeper())
+        run = end(logger)
+        assert logger.failures == {}
+        assert run.files.read_bytes("checkpoints/best.ckpt") == b"mine"
+        assert run.files.read_bytes("checkpoints/2/best.ckpt") == session
+        assert run.files.read_bytes("checkpoints/last.ckpt") == session
+        (entry,) = run.files.read_json("checkpoints/checkpoints.json")
+        assert (entry["best"], entry["last"]) == ("2/best.ckpt", "last.ckpt")
+        if damaged:
+            (listed,) = (tmp_path / "dash").rglob("checkpoints.json")
+            listed.write_bytes(b"\0")
 
 
 @pytest.mark.parametrize("log_model", [True, "all"])

@@ -363,6 +363,16 @@ def test_a_continued_run_is_counted_on(tmp_path):
     assert table["episode"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def test_a_row_of_somebody_else_is_no_number_to_count_on(experiment):
+    """Such as a note of the user's in the same track."""
+    experiment.track(TRACK).append({"episode": None, "note": "begun"})
+    model, data = make()
+    with RenderHook(experiment, model, [], every=1) as hook:
+        simulate(hook, model, data, 2)
+    rows = [row for row in rows_of(experiment) if "note" not in row]
+    assert [(row["step"], row["episode"]) for row in rows] == [(0, 0), (1, 0)]
+
+
 def test_a_reset_between_two_rows_is_seen(experiment):
     """Also where time has passed the last row's again... but not that of the last call."""
     model, data = make()

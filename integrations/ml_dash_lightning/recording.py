@@ -17,8 +17,10 @@ def checked_prefix(prefix: str | None) -> str:
     """A prefix of metrics, tracks and files without slashes around it.
 
     Raises:
-        ValueError: it is none that a run can have.
+        TypeError, ValueError: it is no text, or none that a run can have.
     """
+    if not isinstance(prefix, str | None):
+        raise TypeError(f"prefix is a {type(prefix).__name__}; give a text, such as 'teacher'")
     path = (prefix or "").strip("/")
     return path and check_path(path, "prefix")
 
@@ -103,6 +105,8 @@ class Recording:
         """
         if not isinstance(key, str):
             raise TypeError(f"{what}: key is a {type(key).__name__}; give a text, such as 'val/a'")
+        if not key.strip("/"):
+            raise ValueError(f"{what}: key is {key!r}; give a name, such as 'val/a'")
         return check_path(self._path(kind, key), f"{what}: key")
 
     def _finish(self, experiment: Experiment) -> None:

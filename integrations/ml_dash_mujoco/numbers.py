@@ -49,5 +49,9 @@ def _stored(experiment: Experiment, topic: str) -> Numbers:
     except OSError:  # a disk that fails is told of when something is recorded
         last = None
     if last is not None:
-        found.note(last.get("step", -1), last.get("episode", -1))
+        found.note(_whole(last.get("step")), _whole(last.get("episode")))
     return found
+
+
+def _whole(number: object) -> int:
+    return number if type(number) is int else -1  # the row of somebody else

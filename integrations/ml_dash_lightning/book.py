@@ -1,0 +1,140 @@
+"""What is known of the checkpoints in a run: which file is whose, which the best, which the last.
+
+It is read from the run when its first checkpoint comes: the run may have those of another logger,
+or of a process that it was continued from. None of them is to be replaced by one that happens to
+have its name, such as the `best.ckpt` of another fold.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml_dash import Experiment
+from ml_dash_lightning.plain import metric_value
+
+LIST = "checkpoints.json"
+"""Says, for each callback, which of the files is the best, which the last, how each scored."""
+
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class State:
+    """What one callback had written when it last said so."""
+
+    monitor: str | None
+    mode: str | None
+    best: str
+    last: str
+    scores: dict[str, Any]
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Book:
+    """What is known of one folder of a run.
+
+    Attributes:
+        states: by callback and its folder: the folds of a validation have callbacks that are alike.
+        copied: by path, when it had been written.
+        names: by name in the run, the path; empty where that is not known.
+    """
+
+    states: dict[Key, State] = field(default_factory=dict)
+    copied: dict[str, int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def name(self, path: str) -> str:
+        """What a checkpoint is called in the run: as its file, unless another one is."""
+        name = file = Path(path).name
+        number = 1
+        while self.names.setdefault(name, path) != path:
+            number += 1
+            name = f"{number}/{file}"
+        return name
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What `checkpoints.json` says."""
+        return [self._entry(key, state) for key, state in self.states.items()]
+
+    def _entry(self, key: Key, state: State) -> dict[str, Any]:
+        def name(path: str) -> str | None:
+            return self.name(path) if path in self.copied else None
+
+        return {
+            "monitor": state.monitor,
+            "mode": state.mode,
+            "best": name(state.best),
+            "last": name(state.last),
+            "scores": {self.name(path): one for path, one in state.scores.items() if name(path)},
+            "callback": key[0],
+            "folder": key[1],
+        }
+
+
+_books: weakref.WeakValueDictionary[tuple[int, str, str], Book] = weakref.WeakValueDictionary()
+
+
+def book_of(experiment: Experiment, folder: str) -> Book:
+    """The book of a folder of a run: one, however many loggers record into it.
+
+    Args:
+        experiment: the run, started.
+        folder: where its checkpoints are.
+    """
+    key = os.getpid(), experiment.id, folder  # a forked process has records of its own
+    book = _books.get(key)
+    return book if book is not None else _books.setdefault(key, _stored(experiment, folder))
+
+
+def about(path: str, name: str, written: int) -> dict[str, Any]:
+    """What a checkpoint's file in the run says of it, for those who continue the run."""
+    return {"checkpoint": name, "source": path, "written": written}
+
+
+def _stored(experiment: Experiment, folder: str) -> Book:
+    files, book = experiment.files(folder), Book()
+    written: dict[str, int] = {}
+    for row in files.list():
+        known = row.get("metadata") or {}
+        name = known.get("checkpoint") or row["path"].removeprefix(f"{files.prefix}/")
+        path = str(known.get("source", ""))
+        book.names[name] = path
+        written[path] = known.get("written", 0)
+    for entry in _listed(files) if LIST in book.names else ():
+        scores = {book.names.get(name, ""): score for name, score in entry["scores"].items()}
+        best, last = (book.names.get(entry[one] or "", "") for one in ("best", "last"))
+        state = State(entry["monitor"], entry["mode"], best, last, scores)
+        book.states[entry["callback"], entry["folder"]] = state
+        # Those that are listed are whole.
+        book.copied.update((path, written[path]) for path in (best, last, *scores) if path)
+    return book
+
+
+def _listed(files: Any) -> list[dict[str, Any]]:
+    try:
+        entries = files.read_json(LIST)
+    except (OSError, ValueError):
+        return []  # damaged: what comes now is recorded nevertheless
+    # Earlier versions did not say whose they are.
+    return [entry for entry in entries if "callback" in entry]
+
+
+def state_of(callback: Any) -> tuple[Key, State]:
+    """What a `ModelCheckpoint` has written, and which one it is."""
+    scores = {str(path): metric_value(score) for path, score in callback.best_k_models.items()}
+    best = str(callback.best_model_path or "")
+    newest = str(getattr(callback, "_last_checkpoint_saved", "") or "")
+    last = str(getattr(callback, "last_model_path", "") or "") or newest
+    if newest:
+        scores.setdefault(newest, metric_value(callback.current_score))
+    if best:
+        scores.setdefault(best, metric_value(callback.best_model_score))
+    if last:
+        scores.setdefault(last, None)
+    key = str(callback.state_key), str(getattr(callback, "dirpath", ""))
+    mode = getattr(callback, "mode", None)
+    return key, State(callback.monitor, mode, best, last, scores)
