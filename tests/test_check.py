@@ -270,6 +270,12 @@ def test_frames_whose_step_no_row_has_are_counted(run):
     assert side.first_unmatched == [40, 50]
 
 
+def test_a_step_that_another_program_wrote_may_be_anything(run):
+    """A list is no step of ours, and no reason to end the check."""
+    run.put("tracks/other", b'{"timestamp":1.0,"step":[1],"x":1}\n', writer=B)
+    assert found(run) == []
+
+
 # -- robustness ----------------------------------------------------------------------------------
 
 

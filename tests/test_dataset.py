@@ -125,6 +125,39 @@ def test_aligned_rows_stay_as_they_are_when_the_run_is_refreshed(run):
     assert view.aligned("a").steps.tolist() == [9, 0, 1, 2, 7]
 
 
+def test_arithmetic_in_place_changes_nothing_that_is_kept(run):
+    """`times -= times[0]` is refused: joins and datasets use the same column; copies are free."""
+    put(
+        run, "a", *({"step": n, "n": n, "x": n / 2, "q": [n, 1.5]} for n in range(3)), {"q": [0, 0]}
+    )
+    run.frame("cam/1.png", at=1.1, step=1)
+    view = open_run(run.folder)
+    table, shots = view.tracks["a"], view.frames("cam")
+    rows = view.aligned("a", frames="cam", on="timestamp")
+    given = [table.timestamps, table["timestamp"], table["x"], table["q"], table["n"], table.steps]
+    given += [table.to_numpy()["x"], rows["a.x"], rows["a"]["q"], rows["n"], rows.timestamps]
+    given += [rows.steps, rows.run_index, rows.episode_index, rows.frame_index()]
+    given += [shots.timestamps, shots.steps]
+    for array in given:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] += 1
+    samples = rows.samples(["a.q"], missing_frames="zero")
+    own = [table.read(format="numpy")["q"][1], rows[1]["a"]["q"], samples.sample(1)["a.q"]]
+    for array in own:
+        array += 9
+    assert rows[1]["a"]["q"].tolist() == samples.sample(1)["a.q"].tolist() == [1, 1.5]
+    assert view.aligned("a", on="timestamp")["q"].tolist() == [[0, 1.5], [1, 1.5], [2, 1.5], [0, 0]]
+
+
+def test_a_row_has_all_its_fields_whatever_was_read_before(run):
+    """Also when as many columns were looked at as there are, one of them not among these."""
+    put(run, "a", {"x": 1, "y": 2})
+    rows = open_run(run.folder).aligned("a", on="timestamp")
+    for name in ("a.x", "a.step", "a.timestamp"):
+        _ = rows[name]
+    assert rows[0]["a"] == {"x": 1, "y": 2}
+
+
 # -- what is kept, what is dropped, what is said --------------------------------------------------
 
 
@@ -346,6 +379,13 @@ def test_columns_of_a_sample_may_be_named_without_their_track(two):
     assert len(rows.samples(drop_missing=["vb.x"])) == 1
     with pytest.raises(KeyError, match=r"actions: 'u' is any of 'a\.u', 'b\.u'; say which"):
         rows.windows(1, 2, actions=["u"])
+
+
+def test_one_column_that_a_sample_needs_is_given_by_its_name(two):
+    """Not only in a list, for windows as for rows."""
+    rows = concat_runs(["one", "two"], two).aligned("env")
+    assert len(rows.samples(drop_missing="only")) == 6
+    assert len(rows.windows(2, 2, drop_missing="only")) == 6
 
 
 def test_only_the_columns_asked_for_are_kept(two, monkeypatch):

@@ -79,6 +79,8 @@ def test_rows_that_cannot_be_a_recording_are_refused(run, tmp_path) -> None:
     rows = run.aligned("robot/state", frames="cameras/front")
     with pytest.raises(ValueError, match="of several runs"):
         concat_runs([rows, rows]).export("npy", tmp_path / "x")
+    with pytest.raises(ValueError, match="there are no rows to export"):
+        rows[:0].export("npy", tmp_path / "x")
     with pytest.raises(ValueError, match="row 1 is earlier"):
         rows[::-1].export("npy", tmp_path / "x")
     assert not list(tmp_path.iterdir())
@@ -119,3 +121,27 @@ def test_aligned_rows_are_resampled_before_they_are_exported(uneven, tmp_path) -
     rows = uneven.aligned("b/fast")
     with pytest.raises(TypeError, match=r"rows\.resample\(hz=…\)"):
         rows.export("parquet", tmp_path / "x", hz=10)
+    for joining in ({"on": "timestamp"}, {"tolerance": 0.1}, {"repeats": "last"}):
+        with pytest.raises(TypeError, match=f"give {next(iter(joining))}= to run.aligned"):
+            rows.export("parquet", tmp_path / "x", **joining)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_list_of_one_run_is_that_run(run, tmp_path) -> None:
+    """What works with several works with one; and what is for one run works with it, too."""
+    rows = concat_runs([run]).aligned("robot/state", frames="cameras/front")
+    assert rows.run_index.tolist() == [0] * 20
+    assert rows.export("npy", tmp_path / "x").samples == 20
+
+
+def test_a_camera_without_a_frame_in_any_row_is_named(tmp_path) -> None:
+    """A video of nothing is none; here the rows are from before the first frame."""
+    with Experiment("a", dash_root=tmp_path / "runs", echo=False, environment=False).run as run:
+        for step in range(4):
+            run.track("t").append({"x": step}, timestamp=START + step)
+        run.files("eye").save_image(picture(0), to="e.png", timestamp=START + 2)
+    rows = open_run("a", tmp_path / "runs").aligned("t", frames="eye", on="timestamp")
+    assert rows.export("video", tmp_path / "some").frames == 2
+    with pytest.raises(ValueError, match="no row has a frame of 'eye'; leave the camera out"):
+        rows[:2].export("video", tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -321,6 +321,49 @@ def test_what_is_missing_is_said(options, error, message, tmp_path) -> None:
     assert not (tmp_path / "a.hdf5").exists()
 
 
+def test_rows_far_out_of_order_are_exported_as_they_were_recorded(tmp_path, monkeypatch) -> None:
+    """Long episodes of simulated time lie among one another: no flag, type or nesting is lost."""
+    tables = pytest.importorskip("pyarrow.parquet")
+    with Experiment("a", dash_root=tmp_path / "runs", echo=False, environment=False).run as run:
+        recorder = run.recorder(format="png")
+        for number in range(12):
+            episode, step = divmod(number, 4)
+            row = {"episode": episode, "obs": [step, 0.5], "action": step, "reward": 2, "seed": 7}
+            row |= {"terminated": step == 3, "pose": {"x": number, "on": True}, "word": "high"}
+            recorder.record(step, step / 10, tracks={"env": row}, frames={"cam": picture(number)})
+    view = open_run("a", root=tmp_path / "runs")
+
+    def exported(name: str) -> list[object]:
+        with h5py.File(view.export("hdf5", tmp_path / f"{name}.hdf5").path) as file:
+            found = [dict(episode.attrs) for episode in file.values()]
+            for part in ("observations", "actions", "rewards", "terminations", "infos/pose/x"):
+                found += [episode[part][:].tolist() for episode in file.values()]
+        made = view.export("npy", tmp_path / name, hz=10)
+        found += map(json.loads, (made.path / "a_data.jsonl").read_text().splitlines())
+        made = view.export("lerobot", tmp_path / f"{name}_lerobot", frames=[])
+        table = tables.read_table(made.path / "data/chunk-000/file-000.parquet")
+        return [*found, table.to_pylist()]
+
+    in_order = exported("near")
+    monkeypatch.setattr("ml_dash.export.samples._LOOK_BACK", 0)
+    assert exported("far") == in_order
+
+
+def test_an_info_called_like_a_column_keeps_its_whole_name(tmp_path) -> None:
+    """Others have their own; here the loop and the environment both tell a time."""
+    with Experiment("a", dash_root=tmp_path / "runs", echo=False, environment=False).run as run:
+        for step in range(4):
+            info = {"time": 10.0 + step, "lives": 3, "pose": {"x": 1.0}}
+            row = {"step": step, "obs": [0.5], "action": 1, "time": float(step), "pose": 2.0}
+            run.track("env").append({**row, "info": info})
+    made = open_run("a", root=tmp_path / "runs").export("hdf5", tmp_path / "a.hdf5")
+    with h5py.File(made.path) as file:
+        infos = file["episode_0/infos"]
+        assert infos["time"][:].tolist() == [0, 1, 2, 3]
+        assert infos["info/time"][:].tolist() == [10, 11, 12, 13]
+        assert infos["lives"][0] == 3 and infos["info/pose/x"][0] == 1 and infos["pose"][0] == 2
+
+
 def test_a_space_that_has_no_array_is_named(tmp_path) -> None:
     """Graphs and sequences cannot be held; the message says what to do."""
     space = {"type": "Sequence", "space": SPACES["action_space"], "stack": False}

@@ -181,6 +181,8 @@ def test_a_fixed_rate_and_a_rate_that_says_otherwise(run, tmp_path) -> None:
         run.export("lerobot", tmp_path / "b", hz=5, fps=10, frames=[], **OPTIONS)
     made = run.export("lerobot", tmp_path / "b", fps=50, frames=[], **OPTIONS)
     assert data(made)[3]["timestamp"] == np.float32(3 / 50)
+    made = run.export("lerobot", tmp_path / "c", hz=9.9, frames=[], **OPTIONS)  # not 10
+    assert data(made)[3]["timestamp"] == np.float32(3 / 9.9)
 
 
 def test_a_first_episode_of_one_frame_is_one_of_the_dataset(tmp_path) -> None:

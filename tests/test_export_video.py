@@ -121,8 +121,12 @@ def test_episodes_of_simulated_time_are_played_one_after_the_other(tmp_path) -> 
             facts = {"step": number % 3, "timestamp": at / 10}
             shade = np.full((16, 16), 40 * number)
             run.files("reset").save_image(shade, to=f"at {at} s {number}.png", **facts)
+        for number, (step, at) in enumerate(((0, 0), (5, 10), (0, 5))):  # cut short: one frame
+            shade = np.full((16, 16), 40 * number)
+            run.files("short").save_image(shade, to=f"{number}.png", step=step, timestamp=at)
     open_run("a", root=tmp_path).export("video", tmp_path / "v", crf=5)
     expected = {"sim": range(0, 240, 30), "late": (0, 20, 40, 60, 200), "reset": range(0, 240, 40)}
+    expected["short"] = (0, 40, 80)
     for camera, shades in expected.items():
         _, frames = decoded(tmp_path / "v" / f"{camera}.mp4")
         assert [frame.mean() for _, frame in frames] == pytest.approx(list(shades), abs=3)

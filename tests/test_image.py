@@ -504,7 +504,6 @@ def test_objects_that_offer_an_array_are_arrays():
 def test_the_name_chooses_the_encoder(name, format):
     """By its last ending, in any case."""
     assert image.check_format(name, 1) == image.check_format(name, 100) == format
-    assert image.content_type(name) == {"png": "image/png", "jpg": "image/jpeg"}[format]
 
 
 @pytest.mark.parametrize("name", ["a", "a.gif", "a.png.gz", "jpg", ".png", "", "a.jpg/b", "a.tiff"])
@@ -513,7 +512,6 @@ def test_other_names_are_refused(name):
     with pytest.raises(ValueError, match=r"\.png, \.jpg or \.jpeg") as caught:
         image.check_format(name)
     assert repr(name) in str(caught.value)
-    assert image.content_type(name) == "application/octet-stream"
 
 
 @pytest.mark.parametrize("quality", [0, 101, -5, 10**30])

@@ -1,33 +1,9 @@
-"""What the values of a column are, and how samples become batches of arrays."""
+"""How samples become batches of arrays."""
 
 import numpy as np
 import pytest
 
-from ml_dash.loaders.fields import EXACT, IMAGE, LIST, NUMBER, Field, field_of, gather, nest
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([1, 2.5, True, None], Field(NUMBER)),
-        ([[1, 2], [3.5, 4]], Field(NUMBER, (2,))),
-        ([np.zeros((2, 3)), None], Field(NUMBER, (2, 3))),
-        ([np.float32(1), np.int64(2)], Field(NUMBER)),
-        ([None, None], Field(NUMBER)),
-        ([], Field(NUMBER)),
-        (["a", None], Field(LIST, (), "str")),
-        ([[1], [1, 2]], Field(LIST, (), "float32")),
-        ([[], [1.0]], Field(LIST, (), "float32")),
-        ([1, [1]], Field(LIST, (), "object")),
-        (["a", 1], Field(LIST, (), "object")),
-        ([{"a": 1}], Field(LIST, (), "object")),
-        ([["a"], ["b"]], Field(LIST, (), "object")),
-        ([[[1], [1, 2]]], Field(LIST, (), "object")),
-    ],
-)
-def test_a_field_is_what_all_its_values_are(values, expected):
-    """Numbers of one shape are stacked; text, lengths that differ and all else are lists."""
-    assert field_of(values) == expected
+from ml_dash.loaders.fields import EXACT, IMAGE, LIST, NUMBER, Field, gather, nest
 
 
 class Shelf:

@@ -369,6 +369,16 @@ def test_read_gives_rows_or_columns_between_two_times():
         read.read(format="csv")
 
 
+def test_a_time_that_is_none_is_refused_in_every_format():
+    """A date as text would be compared with numbers, and give nothing."""
+    read = table(line(1.0, x=1))
+    for format in ("json", "numpy"):
+        with pytest.raises(ValueError, match="start_timestamp must be a number of seconds"):
+            read.read("2026-11-21", format=format)
+        with pytest.raises(ValueError, match="end_timestamp must be a number of seconds"):
+            read.read(None, math.nan, format=format)
+
+
 def test_only_asked_columns_are_kept():
     """A column of arrays that nobody asked for costs no memory."""
     import tracemalloc

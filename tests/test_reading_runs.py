@@ -1,9 +1,12 @@
 """Opening runs: where they are found, and what they say of themselves."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -444,6 +447,14 @@ def test_cameras_are_the_folders_with_images(run):
         view.frames("models")
 
 
+def test_images_in_no_folder_are_no_frames(run):
+    """They are files; the error does not say that there are no images."""
+    run.frame("0.png", at=1.0)
+    view = opened(run)
+    with pytest.raises(KeyError, match="no frames below ''; no folder of this run's files has"):
+        view.frames("")
+
+
 def test_a_frame_whose_bytes_are_gone_says_so(run):
     """Only reading it fails, one by one or all at once, with its path and what to do."""
     run.frame("cam/a.png", at=1.0).unlink()
@@ -495,3 +506,24 @@ run.status, run.params, list(run.logs), list(run.tracks), run.files.list()
 assert not {{"numpy", "PIL"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_run_that_may_not_be_read_is_told_from_none(tmp_path, monkeypatch):
+    """Another user's folder is refused by its name, not called missing."""
+    from ml_dash import Experiment
+
+    with Experiment("p/closed", dash_root=tmp_path, echo=False, environment=False).run:
+        pass
+    closed = tmp_path / "p/closed"
+    scandir = os.scandir
+
+    def refuse(place="."):
+        if Path(place).is_relative_to(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="p/closed"):
+        open_run("p/closed", root=tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_run("p/other", root=tmp_path)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from written import A, B, C, Written, line
 
 from ml_dash.backends import MemoryBackend
-from ml_dash.reading import Source, Stream, Tail, find_row, read_rows
+from ml_dash.reading import Source, Stream, Tail, read_rows
 from ml_dash.reading import lines as lines_module
 from ml_dash.reading.lines import Problems, Segment, decode_line, read_blocks
 from ml_dash.rows import MAX_LINE
@@ -190,6 +190,7 @@ def problems_of(backend, stream="logs"):
         (b'{"x":1}\n', "without a timestamp"),
         (b'{"timestamp":"soon"}\n', "without a timestamp"),
         (b'{"timestamp":true}\n', "without a timestamp"),
+        (b'{"timestamp":1' + b"0" * 400 + b"}\n", "without a timestamp"),
         (b'{"timestamp":2.0,"_nonfinite":{"/x":"Huge"}}\n', "not valid JSON"),
         (b'{"timestamp":2.0,"x":' + b"[" * 5000 + b"]" * 5000 + b"}\n", "not valid JSON"),
     ],
@@ -444,7 +445,8 @@ def test_rows_between_two_times_are_inclusive(run):
 def test_find_gives_the_latest_row_at_or_before(run):
     """As-of: the row itself, the one before, none before the first."""
     run.put("tracks/a", *(line(float(n), n=n) for n in (1, 2, 4)))
-    found = [find_row(run.backend, "tracks/a", time) for time in (0.9, 1.0, 3.9, 4.0, 99.0)]
+    stream = Stream(Source(run.backend), "tracks/a")
+    found = [stream.find(time) for time in (0.9, 1.0, 3.9, 4.0, 99.0)]
     assert [row and row["n"] for row in found] == [None, 1, 2, 4, 4]
 
 
@@ -452,7 +454,8 @@ def test_find_unites_what_is_one_entry(run):
     """An entry found has the fields of all rows of its explicit time."""
     run.put("tracks/a", line(1.0, explicit=True, a=1), line(2.0, explicit=True, a=2))
     run.put("tracks/a", line(1.0, explicit=True, b=3))
-    assert find_row(run.backend, "tracks/a", 1.5) == {"timestamp": 1.0, "a": 1, "b": 3}
+    stream = Stream(Source(run.backend), "tracks/a")
+    assert stream.find(1.5) == {"timestamp": 1.0, "a": 1, "b": 3}
 
 
 def test_a_slice_is_held_and_found_in(run):
@@ -495,7 +498,7 @@ def test_values_come_back_as_they_were_recorded(run):
 def test_no_stream_has_no_rows(run):
     """A stream that nobody wrote is empty, not an error."""
     assert list(read_rows(run.backend, "tracks/none")) == []
-    assert find_row(run.backend, "tracks/none", 1.0) is None
+    assert Stream(Source(run.backend), "tracks/none").find(1.0) is None
 
 
 def test_a_stream_does_not_take_rows_of_one_below_it(run):

@@ -152,6 +152,7 @@ def test_linear_interpolates_numbers_and_holds_all_else():
     assert grid["a.word"].tolist() == ["a", "a", "b"]
     assert grid["a.flag"].tolist() == [False, False, True]
     assert grid["a.episode_step"].tolist() == [3, 3, 4]
+    assert grid["a"].sessions.tolist() == [0, 0, 0] and grid["a"].arrival.tolist() == [0, 0, 1]
 
 
 def test_a_missing_number_is_not_made_up():
@@ -194,6 +195,15 @@ def test_a_column_can_be_the_clock():
         holes.resample(4, clock="a.time")
 
 
+def test_times_that_go_back_are_told():
+    """Also where the last is before the first: a clock that counts down, rows turned round."""
+    rows = aligned(a=track([0, 1, 2], left=[2.0, 1.0, 0.0]))
+    with pytest.raises(ValueError, match=r"clock is 'left': it goes back at 2 of 3 rows.*row 1"):
+        rows.resample(4, clock="left")
+    with pytest.raises(ValueError, match="row 1 is earlier than the one before it"):
+        rows[::-1].resample(4)
+
+
 def test_arguments_that_make_no_sense_are_refused():
     """Each message names the argument, and a grid that no memory holds is not begun."""
     rows = aligned(a=track([0, 1e9], x=[0, 1]))
@@ -202,8 +212,9 @@ def test_arguments_that_make_no_sense_are_refused():
             rows.resample(hz)
     with pytest.raises(ValueError, match=r"method is 'cubic'; it must be one of hold"):
         rows.resample(10, "cubic")
-    with pytest.raises(ValueError, match=r"hz is 1000.*do all rows have the same clock"):
-        rows.resample(1000)
+    for hz in (1000, 1e308):
+        with pytest.raises(ValueError, match=r"hz is 1.*do all rows have the same clock"):
+            rows.resample(hz)
 
 
 # -- frames, runs ----------------------------------------------------------------------------------
@@ -299,6 +310,8 @@ def test_runs_that_were_joined_by_time_resample_alike_before_and_after():
     after = concat_runs(made).resample(2)
     assert after["b.y"].tolist() == before["b.y"].tolist() == [0, 0, 1, 1, 2] * 2
     assert after.run_index.tolist() == before.run_index.tolist()
+    again = concat_runs([concat_runs(made), concat_runs(made)]).resample(2)
+    assert again["b.y"].tolist() == before["b.y"].tolist() * 2
 
 
 # -- streams without steps in a join by step -------------------------------------------------------

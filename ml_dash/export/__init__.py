@@ -18,7 +18,7 @@ from ml_dash.export.pictures import check_size
 from ml_dash.export.target import new_file, new_folder
 
 if TYPE_CHECKING:
-    from ml_dash.export.recording import Recording
+    from ml_dash.export.recording import Recording, Together
 
 __all__ = ["FORMATS", "ExportReport", "Format", "Progress", "export_run", "find_format"]
 
@@ -142,7 +142,7 @@ def export_run(
     overwrite: bool = False,
     progress: Progress | None = None,
     is_aligned: bool = False,
-    join: Callable[..., Any] | None = None,
+    join: Callable[..., Together] | None = None,
     **options: Any,
 ) -> ExportReport:
     """Write a run as a dataset. See `RunView.export`, and `Dataset.export` for aligned rows.

@@ -37,8 +37,8 @@ EXACT_MS = 2.0**24
 Take = Callable[[int, Pixels], None]
 
 
-def write_capture(job: Job, folder: Path, kind: str, take: Take | None = None) -> None:
-    """Write everything but the frames' files; hand each frame to `take`, if there is one.
+def write_capture(job: Job, folder: Path, kind: str, take: Take) -> None:
+    """Write everything but the frames' files; hand each frame to `take`.
 
     Args:
         job: what to export; it has one camera.
@@ -56,8 +56,7 @@ def write_capture(job: Job, folder: Path, kind: str, take: Take | None = None) -
     nested = _is_nested(job)
     with (folder / f"{job.name}_data.jsonl").open("wb") as file:
         for sample in job.told(samples, len(samples)):
-            if take is not None:
-                take(sample.number, shots[sample.frames[camera]])
+            take(sample.number, shots[sample.frames[camera]])
             file.write(_line(sample, float(elapsed[sample.number]), nested))
     np.save(folder / f"{job.name}_timestamps.npy", (elapsed * 1000).astype(np.float32))
     if elapsed[-1] * 1000 > EXACT_MS:

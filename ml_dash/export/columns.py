@@ -17,7 +17,7 @@ OWN = ("timestamp", "step")
 
 Item = TypeVar("Item")
 
-_CELLS = 1 << 15
+_CELLS = 1 << 15  # about how many values there may be in a batch
 _MOST_ROWS = 512
 _WHOLE = range(-(2**63), 2**63)
 
@@ -66,27 +66,21 @@ def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a row by dotted name, without its timestamp and step."""
-    return {name: value for name, value in flatten(row) if name not in OWN}
-
-
 def batches(
-    rows: Iterable[Item], *, of: Callable[[Item], Any] | None = None, cells: int = _CELLS
+    rows: Iterable[Item], *, of: Callable[[Item], Any] | None = None
 ) -> Iterator[list[Item]]:
     """Rows some hundred at a time, fewer where a row is large.
 
     Args:
         rows: any items.
         of: gives what an item holds; by default the item itself.
-        cells: about how many values there may be in a batch.
     """
     rows = iter(rows)
     number = 1
     while batch := list(islice(rows, number)):
         yield batch
         last = batch[-1] if of is None else of(batch[-1])
-        number = max(1, min(_MOST_ROWS, cells // max(1, _cells(last))))
+        number = max(1, min(_MOST_ROWS, _CELLS // max(1, _cells(last))))
 
 
 def by_name(rows: Sequence[Mapping[str, Any]], own: Collection[str] = OWN) -> dict[str, list[Any]]:

@@ -19,11 +19,12 @@ class EpisodeWriter:
     """One episode on its way into its group."""
 
     def __init__(self, group: Any, observed: Space, done: Space, others: list[Source]) -> None:
-        self._group = group
         self._observed = [_Array(group, "observations", leaf) for leaf in observed.leaves]
         self._done = [_Array(group, "actions", leaf) for leaf in done.leaves]
+        names = [source.column.name for source in others]
         infos = [
-            Leaf(_info(s.column.name), "float64", s.column.shape or (), source=s) for s in others
+            Leaf(_info(name, names), "float64", source.column.shape or (), source=source)
+            for name, source in zip(names, others, strict=True)
         ]
         self._infos = [_Array(group, "infos", leaf) for leaf in infos]
         self._rewards = _Array(group, "rewards", Leaf("", "float64", ()))
@@ -134,9 +135,13 @@ def as_shape(pixels: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return picture.reshape(shape)
 
 
-def _info(column: str) -> str:
-    """Where a column is among an episode's infos: those of the environment by their own names."""
-    return column.removeprefix("info.").replace(".", "/")
+def _info(column: str, columns: list[str]) -> str:
+    """Where a column is among an episode's infos: those of the environment by their own names,
+    where that is not the place of another column.
+    """
+    own = column.removeprefix("info.")
+    taken = any(f"{own}.".startswith(f"{c}.") or f"{c}.".startswith(f"{own}.") for c in columns)
+    return (column if taken else own).replace(".", "/")
 
 
 def _missing(leaf: Leaf) -> NDArray[Any]:

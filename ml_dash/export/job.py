@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ml_dash.export.columns import Column, scan
 from ml_dash.export.pictures import Shots, Size
-from ml_dash.export.recording import Recording
+from ml_dash.export.recording import Images, Recording, Together
 from ml_dash.export.samples import Samples
 from ml_dash.hints import hint
 
@@ -108,10 +108,10 @@ class Job:
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"samples": 0, "frames": 0})
     is_aligned: bool = False
-    join: Callable[..., Any] | None = None
+    join: Callable[..., Together] | None = None
     check_interrupt: Callable[[], None] = lambda: None
     untimed: list[str] = field(default_factory=list)
-    _images: dict[str, Any] = field(default_factory=dict)
+    _images: dict[str, Images] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -153,7 +153,7 @@ class Job:
         """The tracks and cameras, aligned, and at a fixed rate if one was asked for.
 
         Raises:
-            ValueError: nothing belongs together.
+            ValueError: nothing belongs together, or there is nothing.
         """
         join = self.join or self.run.aligned
         together = join(*self.topics, frames=self.cameras, **self.joining)
@@ -161,6 +161,8 @@ class Job:
         if self.hz is not None and not self.is_aligned and len(together):
             resampled = together.resample(self.hz)
         self._tell(resampled.report)
+        if not len(together) and self.is_aligned:
+            raise ValueError("there are no rows to export")
         if not len(together):
             raise ValueError(
                 f"no rows of {self.run.prefix!r} belong together: {together.report}; join them by"
@@ -197,7 +199,7 @@ class Job:
                 timestamp, step = row.pop("timestamp"), row.pop("step", None)
                 yield Entry(float(timestamp), step, row)
             return
-        for sample in self.samples.only(topics=[topic]):
+        for sample in self.samples.only(topic):
             fields = sample.rows[topic]
             if fields is not None:
                 yield Entry(sample.timestamp, sample.step, fields)
@@ -220,8 +222,8 @@ class Job:
         """The frames of a camera, all of one size."""
         return Shots(camera, self.images(camera), self.size)
 
-    def images(self, camera: str) -> Any:
-        """The frames of a camera, looked up once: `ml_dash.export.recording.Images`."""
+    def images(self, camera: str) -> Images:
+        """The frames of a camera, looked up once."""
         if camera not in self._images:
             self._images[camera] = self.run.frames(camera)
         return self._images[camera]

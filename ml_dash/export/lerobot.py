@@ -25,12 +25,19 @@ from ml_dash.export.extras import need
 from ml_dash.export.features import features_of
 from ml_dash.export.job import Job
 from ml_dash.export.json_text import write_json
-from ml_dash.export.lerobot_files import DataFiles, EpisodeFiles, VideoFiles
+from ml_dash.export.lerobot_files import (
+    CHUNK,
+    DATA_BYTES,
+    VIDEO_BYTES,
+    DataFiles,
+    EpisodeFiles,
+    VideoFiles,
+)
 from ml_dash.export.pictures import Pixels, names_of_cameras
 from ml_dash.export.roles import Roles, flat_rows, numbered, roles_of
 from ml_dash.export.running import Running
 from ml_dash.export.samples import Sample, Samples
-from ml_dash.export.video import CRF, as_rate, check_crf, check_fps
+from ml_dash.export.video import CRF, check_crf, check_fps
 
 KINDS = (".json", ".parquet", ".mp4")
 VERSION = "v3.0"
@@ -106,8 +113,6 @@ class _Dataset:
             raise
         for file in files:
             file.close()
-        if not self.index:
-            raise ValueError("no sample has all features; hz= holds the latest of each stream")
         self._meta(count)
         self.job.counts.update(samples=self.index, frames=self.index * len(self.cameras))
 
@@ -160,7 +165,7 @@ class _Dataset:
             pixels = self.shots[camera][sample.frames[camera]]
             self.videos[key].write(pixels)
             # Every frame at first, then ever fewer: some hundred of any episode
-            if frame % max(1, 1 << max(0, (frame // _PICTURES).bit_length())) == 0:
+            if frame % (1 << (frame // _PICTURES).bit_length()) == 0:
                 small = _small(pixels)
                 stats[key].update(small)
                 self.total[key].update(small)
@@ -202,9 +207,9 @@ class _Dataset:
             "total_episodes": episodes,
             "total_frames": self.index,
             "total_tasks": 1,
-            "chunks_size": 1000,
-            "data_files_size_in_mb": 100,
-            "video_files_size_in_mb": 200,
+            "chunks_size": CHUNK,
+            "data_files_size_in_mb": DATA_BYTES >> 20,
+            "video_files_size_in_mb": VIDEO_BYTES >> 20,
             "fps": int(fps) if fps.denominator == 1 else float(fps),
             "splits": {"train": f"0:{episodes}"},
             "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
@@ -263,16 +268,17 @@ def complete(job: Job, roles: Roles) -> Samples:
 
 
 def _fps(job: Job, samples: Samples) -> Fraction:
-    given = check_fps(job.options.get("fps"))
-    if given is not None and job.hz is not None and given != check_fps(job.hz):
+    given, fixed = check_fps(job.options.get("fps")), check_fps(job.hz)
+    if given is not None and fixed is not None and given != fixed:
         raise ValueError(f"fps={given} and hz={job.hz} say different rates; give one of them")
-    rate = given or as_rate(max(1.0, samples.rate or 1.0))
-    if given is None and job.hz is None:
-        rate = Fraction(max(1, round(rate)))
-        job.notes.append(
-            f"shown at {rate} frames a second, the usual rate; fps= says otherwise, and"
-            " recorded.timestamp has the times as they were"
-        )
+    exact = given or fixed
+    if exact is not None:
+        return exact
+    rate = Fraction(max(1, round(samples.rate or 1.0)))
+    job.notes.append(
+        f"shown at {rate} frames a second, the usual rate; fps= says otherwise, and"
+        " recorded.timestamp has the times as they were"
+    )
     return rate
 
 

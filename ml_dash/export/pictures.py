@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ml_dash import image
+from ml_dash.export.recording import Images
 from ml_dash.image import scaling
 
 Pixels = NDArray[np.uint8]
@@ -46,12 +47,12 @@ class Shots:
 
     Args:
         camera: what error messages call it.
-        images: `ml_dash.export.recording.Images`.
+        images: its frames.
         size: height and width to scale to; by default that of the first one taken, and one of
             another size is an error.
     """
 
-    def __init__(self, camera: str, images: Any, size: Size | None = None) -> None:
+    def __init__(self, camera: str, images: Images, size: Size | None = None) -> None:
         self.camera = camera
         self.images = images
         self.size = size
@@ -94,7 +95,7 @@ def check_size(size: Any) -> Size | None:
     return None if size is None else image.check_size(size)
 
 
-def names_of_cameras(cameras: Mapping[str, Any] | list[str]) -> dict[str, str]:
+def names_of_cameras(cameras: Iterable[str]) -> dict[str, str]:
     """A name for each camera that can be part of a file's name, distinct ones."""
     found: dict[str, str] = {}
     for camera in cameras:

@@ -106,7 +106,8 @@ def _loading(facts: Mapping[str, Any]) -> str:
         "## Loading\n\n```python\nimport json\n\nimport numpy as np\n"
         f"{extra}\n{frames}\n"
         f"timestamps = np.load({_quoted(files['timestamps'])})\n"
-        f"samples = [json.loads(line) for line in open({_quoted(files['data'])})]\n"
+        f'lines = open({_quoted(files["data"])}, encoding="utf-8")\n'
+        "samples = [json.loads(line) for line in lines]\n"
         "print(frames[0].shape, timestamps[0], samples[0])\n```\n\n"
         "or, with ML-Dash:\n\n```python\nimport ml_dash\n\n"
         f"session = ml_dash.load_session({_quoted(facts['session_id'] + '_metadata.json')})\n"

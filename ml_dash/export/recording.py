@@ -76,8 +76,8 @@ class Together(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, name: str, /) -> Any:
-        """One of the tracks: `Placed`."""
+    def __getitem__(self, name: str, /) -> Placed:
+        """One of the tracks."""
         ...
 
     @property
@@ -99,8 +99,8 @@ class Together(Protocol):
         """For each row the number of its frame, -1 where there is none."""
         ...
 
-    def resample(self, hz: float) -> Any:
-        """The same on a grid of fixed rate: `Together`."""
+    def resample(self, hz: float) -> Together:
+        """The same on a grid of fixed rate."""
         ...
 
 
@@ -113,8 +113,8 @@ class Recording(Protocol):
         ...
 
     @property
-    def tracks(self) -> Mapping[str, Any]:
-        """Its tracks by topic: `Series` each."""
+    def tracks(self) -> Mapping[str, Series]:
+        """Its tracks by topic."""
         ...
 
     @property
@@ -132,8 +132,8 @@ class Recording(Protocol):
         """Its parameters, nested."""
         ...
 
-    def frames(self, prefix: str) -> Any:
-        """The frames of one camera: `Images`."""
+    def frames(self, prefix: str) -> Images:
+        """The frames of one camera."""
         ...
 
     def aligned(
@@ -143,8 +143,8 @@ class Recording(Protocol):
         on: str = "step",
         tolerance: float | None = None,
         repeats: str | None = None,
-    ) -> Any:
-        """Join tracks and frames row by row: `Together`."""
+    ) -> Together:
+        """Join tracks and frames row by row."""
         ...
 
     def to_json(self) -> dict[str, Any]:

@@ -7,18 +7,19 @@ the index that aligning makes: some ten bytes a row and stream.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml_dash.dotted import groups_of, unflatten
 from ml_dash.export.columns import OWN
 from ml_dash.export.recording import Images, Placed, Series, Together
 
 Integers = NDArray[np.int64]
 
-_LOOK_BACK = 4096  # rows; tracks of forked processes interleave a little
+_LOOK_BACK = 4096  # rows that are kept for those out of order: of forked processes, of episodes
 
 
 class Sample(NamedTuple):
@@ -121,11 +122,10 @@ class Samples:
         rows = self._rows[np.argsort(episodes, kind="stable")]
         return Samples(self._together, self._tracks, self.cameras, hz=self.hz, rows=rows)
 
-    def only(self, topics: Sequence[str] = (), cameras: Sequence[str] = ()) -> Samples:
-        """The same samples with these tracks and cameras alone."""
-        tracks = {topic: self._tracks[topic] for topic in topics}
-        images = {camera: self.cameras[camera] for camera in cameras}
-        return Samples(self._together, tracks, images, hz=self.hz, rows=self._rows)
+    def only(self, topic: str) -> Samples:
+        """The same samples with this track alone, and no frames."""
+        tracks = {topic: self._tracks[topic]}
+        return Samples(self._together, tracks, {}, hz=self.hz, rows=self._rows)
 
     def of(self, topic: str) -> Integers:
         """For each sample the number of the track's entry, -1 where it has none."""
@@ -165,8 +165,8 @@ class _Cursor:
         if wanted < 0:
             return None
         if self._back > _LOOK_BACK:
-            # Far out of order, which nothing of ours writes: held in memory as columns
-            return self._placed.row(int(self._rows[number]))
+            # Far out of order, such as long episodes of simulated time: held in memory as columns
+            return _nested(self._placed.row(int(self._rows[number])) or {})
         if self._source is None:
             self._source = self._table.rows()
         while self._read <= wanted:
@@ -180,6 +180,17 @@ class _Cursor:
         if not self._placed.is_blended:
             return row
         return _blended(row, self._placed.row(int(self._rows[number])) or {})
+
+
+def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by dotted name, of numpy's types, as rows have them: nested, of plain values."""
+    plain = {
+        name: value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+        for name, value in fields.items()
+    }
+    # Keys may have dots of their own
+    clash = any(group in plain for name in plain for group in groups_of(name))
+    return plain if clash else unflatten(plain)
 
 
 def _blended(row: Mapping[str, Any], numbers: Mapping[str, Any], at: str = "") -> dict[str, Any]:

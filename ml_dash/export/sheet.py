@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ml_dash import image
 from ml_dash.export.extras import need
 from ml_dash.export.job import choose
-from ml_dash.export.pictures import to_rgb
+from ml_dash.export.pictures import Pixels, to_rgb
 from ml_dash.export.played import as_played
-from ml_dash.export.recording import Recording
+from ml_dash.export.recording import Images, Recording
 from ml_dash.export.target import new_file
 
 _GAP = 8
@@ -67,7 +66,7 @@ def chosen(total: int, count: int) -> list[int]:
     return [int(number) for number in np.unique(found)]
 
 
-def _of(images: Any, camera: str, count: int, columns: int, width: int) -> Any:
+def _of(images: Images, camera: str, count: int, columns: int, width: int) -> Pixels:
     """The part of the sheet that belongs to one camera: uint8 of shape (H, W, 3)."""
     pillow = need("PIL.Image", "a contact sheet", package="Pillow", extra="plot")
     draw = need("PIL.ImageDraw", "a contact sheet", package="Pillow", extra="plot")

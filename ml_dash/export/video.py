@@ -149,6 +149,8 @@ def write_camera(
 ) -> None:
     """Write the video of one camera."""
     stills, shots = job.stills(camera), job.shots(camera)
+    if not len(stills.numbers):
+        raise ValueError(f"no row has a frame of {camera!r}; leave the camera out with frames=")
     rate = fps or fps_of(job, camera)
     with Mp4(path, rate, crf=crf) as movie:
         numbers = stills.numbers

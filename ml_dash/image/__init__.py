@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 Format = Literal["jpg", "png"]
 
 FORMATS: dict[str, Format] = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
-CONTENT_TYPES: dict[Format, str] = {"png": "image/png", "jpg": "image/jpeg"}
 
 _CHANNELS = (1, 3, 4)
 _SHAPES = "an image is an array of shape HxW, HxWx1, HxWx3 or HxWx4"
@@ -130,12 +129,6 @@ def check_size(size: Any) -> tuple[int, int]:
     if not _installed("PIL"):
         raise missing_extra("Pillow", "scaling an image")
     return height, width
-
-
-def content_type(path: str | os.PathLike[str]) -> str:
-    """The media type of an image file by its name; `application/octet-stream` for others."""
-    found = FORMATS.get(_suffix(path))
-    return CONTENT_TYPES[found] if found else "application/octet-stream"
 
 
 def snapshot(

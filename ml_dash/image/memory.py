@@ -51,6 +51,22 @@ def give_back() -> None:
             return  # another thread took the last one
 
 
+def apart(data: bytes) -> bytes | memoryview:
+    """The same bytes in pages of their own, if they are many: the system has these back at once.
+
+    Of hundreds of encoded frames that wait, each of another size, the heap would keep the holes
+    that they leave, beside the frames that come in their place.
+    """
+    if _ADVICE is None or len(data) < SMALLEST:
+        return data
+    try:
+        pages = mmap.mmap(-1, len(data), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError:
+        return data
+    pages.write(data)
+    return memoryview(pages)
+
+
 def copy_of(array: Array) -> Array:
     """A copy of a numeric array, in the order that its memory has. Safe to call from any thread."""
     import numpy as np

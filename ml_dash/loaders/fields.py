@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -116,42 +116,6 @@ def stacked(key: Key, field: Field, values: list[Any], indices: Integers) -> Val
 def with_channels(image: Array) -> Array:
     """An image as (H, W, C): gray ones get a channel."""
     return image[..., None] if image.ndim == 2 else image
-
-
-def field_of(values: Sequence[Any]) -> Field:
-    """What the values of one field are: looks through all of them, one a sample.
-
-    `None` is a missing value. Numbers and booleans, alone or in lists of one shape, are a `number`.
-    """
-    shapes: set[tuple[int, ...]] = set()
-    kinds: set[str] = set()
-    for value in values:
-        if value is None:
-            continue
-        kind, shape = _looked_at(value)
-        kinds.add(kind)
-        shapes.add(shape)
-    if kinds <= {NUMBER} and len(shapes) <= 1:
-        return Field(NUMBER, next(iter(shapes), ()))
-    if kinds == {TEXT}:
-        return Field(LIST, (), TEXT)
-    ragged = kinds == {NUMBER} and () not in shapes
-    return Field(LIST, (), RAGGED if ragged else OBJECTS)
-
-
-def _looked_at(value: Any) -> tuple[str, tuple[int, ...]]:
-    """Whether a value is numbers, text or something else, and its shape."""
-    if isinstance(value, str):
-        return TEXT, ()
-    if isinstance(value, (bool, int, float)):
-        return NUMBER, ()
-    if not isinstance(value, (np.ndarray, np.generic, list, tuple)):
-        return OBJECTS, ()
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of different lengths in one another
-        return OBJECTS, ()
-    return (NUMBER if array.dtype.kind in "biuf" else OBJECTS), array.shape
 
 
 def nest(values: Mapping[Key, Any]) -> dict[str, Any]:

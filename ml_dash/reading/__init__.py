@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml_dash.reading.locate import list_runs, open_run, run_folders
     from ml_dash.reading.run_view import RunView
     from ml_dash.reading.source import Source
-    from ml_dash.reading.stream import Slice, Stream, Tail, find_row, read_rows
+    from ml_dash.reading.stream import Slice, Stream, Tail, read_rows
     from ml_dash.reading.views import write_views
 
 _PLACES = {
@@ -30,7 +30,6 @@ _PLACES = {
     "Tail": "stream",
     "check_run": "check",
     "concat_runs": "concat",
-    "find_row": "stream",
     "list_runs": "locate",
     "open_run": "locate",
     "read_rows": "stream",
@@ -49,7 +48,6 @@ __all__ = [
     "Tail",
     "check_run",
     "concat_runs",
-    "find_row",
     "list_runs",
     "open_run",
     "read_rows",

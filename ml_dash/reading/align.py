@@ -13,6 +13,7 @@ from ml_dash.reading.aligned import Aligned, of_one_run
 from ml_dash.reading.aligned_parts import Streams
 from ml_dash.reading.as_of import align_on_timestamp, whole_streams
 from ml_dash.reading.entries import Booleans, Floats, Integers
+from ml_dash.reading.episodes import hashable
 from ml_dash.reading.join import (
     ABSENT,
     Side,
@@ -157,10 +158,8 @@ class _OnStep:
             result: Integers = np.array(known, np.int64)[places]
         else:
             found = [
-                ABSENT
-                if value is None or value != value
-                else numbers.setdefault(value, len(numbers))
-                for value in map(_hashable, episodes.data.tolist())
+                ABSENT if value is None else numbers.setdefault(value, len(numbers))
+                for value in map(hashable, episodes.data.tolist())
             ]
             result = np.array(found, np.int64)
         if episodes.missing is not None:
@@ -304,7 +303,3 @@ def _with_frames_only(aligned: Aligned) -> Aligned:
     dropped = len(aligned) - len(found)
     found.report = replace(found.report, rows_dropped=dropped)
     return found
-
-
-def _hashable(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)

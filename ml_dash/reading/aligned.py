@@ -14,7 +14,7 @@ from ml_dash.reading.aligned_parts import AlignedParts
 from ml_dash.reading.dataset import Dataset
 from ml_dash.reading.entries import Booleans, Floats, Integers
 from ml_dash.reading.episodes import number_episodes
-from ml_dash.reading.parts import Array, Part, finish, select
+from ml_dash.reading.parts import Array, Part, finish, read_only, select
 from ml_dash.reading.report import AlignmentReport
 from ml_dash.reading.topic import AlignedTopic, missing, picked
 
@@ -28,8 +28,9 @@ class Aligned(Dataset):
 
     `aligned["robot/position"]["x"]` or `aligned["robot/position.x"]` is a column, and
     `aligned["x"]` where one track alone has it; where a track has no row it is missing, marked as
-    in the tracks' own columns. `aligned.frame(i)` decodes the frame of a row. Iterating gives a
-    dict for each row, as does `aligned[i]`; `aligned[100:200]` are some of the rows.
+    in the tracks' own columns, and like these it cannot be written to. `aligned.frame(i)` decodes
+    the frame of a row. Iterating gives a dict for each row, as does `aligned[i]`;
+    `aligned[100:200]` are some of the rows.
 
     Attributes:
         report: how well the streams fit together.
@@ -56,7 +57,7 @@ class Aligned(Dataset):
     @property
     def timestamps(self) -> Floats:
         """The time of each row in seconds, that of its first track: shape (rows,), float64."""
-        return self.parts.timestamps
+        return read_only(self.parts.timestamps)
 
     @property
     def timestamps_ms(self) -> Floats:
@@ -67,7 +68,7 @@ class Aligned(Dataset):
     @property
     def run_index(self) -> Integers:
         """The number of each row's run: shape (rows,), int64; all 0 unless runs were joined."""
-        return self.parts.runs
+        return read_only(self.parts.runs)
 
     @property
     def episode_index(self) -> Integers:
@@ -84,7 +85,7 @@ class Aligned(Dataset):
         elif self._episodes is None:
             parts = self.parts
             self._episodes = number_episodes(parts.topics.values(), parts.steps, parts.runs)
-        return self._episodes
+        return read_only(self._episodes)
 
     @property
     def topics(self) -> list[str]:
@@ -140,8 +141,7 @@ class Aligned(Dataset):
             KeyError: there is no such column.
         """
         topic, column = self.place(name)
-        gone = ~topic.present if column is None else topic.part(column).missing
-        return np.zeros(len(self), np.bool_) if gone is None else gone.copy()
+        return ~topic.present if column is None else topic.part(column).gone.copy()
 
     def load(self, names: Iterable[str]) -> None:
         """Read columns, by the names that `place` takes, in one go for each track: it is faster."""
@@ -256,7 +256,7 @@ class Aligned(Dataset):
 
     def frame_index(self, camera: str | None = None) -> Integers:
         """For each row the number of its frame in `run.frames(camera)`, -1 where there is none."""
-        return self.parts.frames[self._camera(camera)]
+        return read_only(self.parts.frames[self._camera(camera)])
 
     def has_frame(self, camera: str | None = None) -> Booleans:
         """Which rows have a frame: shape (rows,), bool."""

@@ -73,7 +73,7 @@ class AlignedParts:
         run: where they are from; `None` when there are several.
         hz: their rate, when they are the ticks of a grid.
         streams: what belongs to the rows by time alone.
-        pieces: of rows of several runs of which any has such streams, those of each.
+        pieces: of rows of several runs of which any has such streams, the rows of each.
     """
 
     topics: Mapping[str, AlignedTopic]

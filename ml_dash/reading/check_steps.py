@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_dash.reading.files import Files, is_image
+from ml_dash.reading.files import Files, ends_of, is_image
 from ml_dash.reading.lines import Block
 
 _SHOWN = 5
@@ -45,7 +45,7 @@ class Steps:
             step = row.get("step")
             path = row["path"]
             self._frames[path] = step if type(step) is int else None
-            for end in _ends(path):
+            for end in ends_of(path):
                 self._ends.setdefault(end, []).append(path)
         self._missing = {step for step in self._frames.values() if step is not None}
         self._named: set[str] = set()
@@ -57,7 +57,9 @@ class Steps:
         """Take in rows of a track."""
         if not self._frames and b'"frame"' not in block.text:
             return
-        self._missing.difference_update([row.get("step") for row in block.rows])
+        # What another program calls a step may be anything, also what no set can hold
+        steps = (row.get("step") for row in block.rows)
+        self._missing.difference_update([step for step in steps if type(step) in (int, float)])
         if b'"frame"' in block.text:
             for row in block.rows:
                 frame = row.get("frame")
@@ -109,10 +111,3 @@ class Steps:
             listed = ", ".join(f"step {row} names {n!r} of step {f}" for row, n, f in self._other)
             count = self._counts["other"]
             yield "warning", "tracks", f"{count:,} rows name a frame of another step: {listed}"
-
-
-def _ends(path: str) -> Iterator[str]:
-    yield path
-    while "/" in path:
-        path = path.partition("/")[2]
-        yield path

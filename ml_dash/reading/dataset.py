@@ -248,7 +248,7 @@ class Dataset:
         Raises:
             FileExistsError: there is something at that place.
             ImportError: the format's package is not installed; the text is the pip line.
-            TypeError: `hz`: rows are resampled before.
+            TypeError: `hz`, `on`, `tolerance` or `repeats`: rows are joined and resampled before.
             ValueError: rows of several runs or not in order of time, no such format, or the rows
                 have not what it needs.
         """
@@ -258,6 +258,8 @@ class Dataset:
         rows = cast("Aligned", self)
         if "hz" in options:
             raise TypeError("export: these rows have their rate; rows.resample(hz=…) has another")
+        if joining := [name for name in ("on", "tolerance", "repeats") if name in options]:
+            raise TypeError(f"export: these rows are joined; give {joining[0]}= to run.aligned")
         options |= {"frames": (rows.cameras or None) if frames is None else frames, "size": size}
         options |= {"overwrite": overwrite, "progress": progress}
         return export_run(Excerpt(rows), format, to, hz=rows.parts.hz, is_aligned=True, **options)

@@ -64,7 +64,7 @@ def _codes(part: Part) -> Integers:
         _, codes = np.unique(part.data, return_inverse=True)
     else:
         known: dict[object, int] = {None: _UNKNOWN}
-        values = map(_hashable, part.data.tolist())
+        values = map(hashable, part.data.tolist())
         codes = np.array([known.setdefault(value, len(known) - 1) for value in values], np.int64)
     if part.missing is not None:
         codes[part.missing] = _UNKNOWN
@@ -112,10 +112,9 @@ def _clusters(sessions: Sequence[Integers]) -> Integers:
 
 
 def _written(arrivals: Sequence[Integers], count: int) -> Integers:
-    """The rows in the order of writing, where one track tells it; else in their own."""
-    for arrival in arrivals[:1]:
-        if not (arrival < 0).any():
-            return np.argsort(arrival, kind="stable")
+    """The rows in the order of writing, where the first track tells it; else in their own."""
+    if arrivals and not (arrivals[0] < 0).any():
+        return np.argsort(arrivals[0], kind="stable")
     return np.arange(count, dtype=np.int64)
 
 
@@ -123,7 +122,8 @@ def _passed(groups: Integers, steps: Part, written: Integers) -> Integers:
     """The rows in the order in which steps went by: that of writing, or else that of time.
 
     Rows may be written late, such as a message that another one overtook: by their times they are
-    in order. A clock that began again lays steps among one another: then that of writing is.
+    in order. A clock that began again lays steps among one another: then that of writing is, also
+    where by time as many steps go on. `export.played` has the same rule for what has no episodes.
     """
     timely = np.arange(len(groups), dtype=np.int64)
     if bool((written == timely).all()):
@@ -213,7 +213,8 @@ def _by_steps(steps: Part, runs: Integers, order: Integers) -> Integers:
     return found
 
 
-def _hashable(value: object) -> object:
+def hashable(value: object) -> object:
+    """What an episode is told from others by, whatever it is; `None` for none."""
     if not isinstance(value, (int, float, str, bool, type(None))):
         return repr(value)
     return value if value == value else None  # NaN tells no episode

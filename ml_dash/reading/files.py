@@ -165,6 +165,14 @@ def is_image(row: Row) -> bool:
     return str(row["path"]).lower().endswith(IMAGES)
 
 
+def ends_of(path: str) -> Iterator[str]:
+    """The names by which a row may speak of a file: its path, and without its first folders."""
+    yield path
+    while "/" in path:
+        path = path.partition("/")[2]
+        yield path
+
+
 _GONE = (
     "the file was saved, but is gone from the run; refresh() the run if it was deleted just now,"
     " else bring it back from a copy, or read the others one by one (`ml-dash check` lists those"

@@ -13,7 +13,7 @@ from ml_dash.reading.entries import Floats, Integers, whole_numbers
 from ml_dash.reading.files import Files, is_image, open_data
 from ml_dash.reading.frame_files import FrameFiles
 from ml_dash.reading.lines import Row
-from ml_dash.reading.parts import Array, Part, finish, pack, select
+from ml_dash.reading.parts import Array, Part, finish, pack, read_only, select
 
 if TYPE_CHECKING:
     from ml_dash.reading.source import Source
@@ -97,12 +97,12 @@ class Frames:
     @property
     def timestamps(self) -> Floats:
         """The time that each frame belongs to, in seconds, ascending: shape (frames,), float64."""
-        return self._timestamps
+        return read_only(self._timestamps)
 
     @property
     def ids(self) -> Integers:
         """Snowflakes, in the order of the calls that saved the frames: shape (frames,), int64."""
-        return self.facts.ids
+        return read_only(self.facts.ids)
 
     def read_bytes(self, index: int) -> bytes:
         """The file of one frame as it was saved.

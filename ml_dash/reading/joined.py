@@ -11,7 +11,7 @@ from ml_dash.reading.aligned_parts import AlignedParts, Pictures, Pieces
 from ml_dash.reading.entries import Integers
 from ml_dash.reading.frame_files import FrameFiles
 from ml_dash.reading.parts import Array, join
-from ml_dash.reading.report import AlignmentReport
+from ml_dash.reading.report import SHOWN, AlignmentReport
 from ml_dash.reading.topic import JoinedTopic
 
 
@@ -47,6 +47,8 @@ class JoinedFrames:
 def join_aligned(runs: Sequence[Aligned]) -> Aligned:
     """The rows of all, one after the other. See `concat_runs`."""
     first = runs[0]
+    if len(runs) == 1:
+        return first
     for run in runs[1:]:
         if set(run.topics) != set(first.topics) or set(run.cameras) != set(first.cameras):
             raise ValueError(
@@ -72,6 +74,7 @@ def join_aligned(runs: Sequence[Aligned]) -> Aligned:
         for name, camera in cameras.items()
     }
     before = np.cumsum([0, *(len(run.parts.starts) for run in runs)])
+    apart = any(run.parts.streams or run.parts.pieces for run in runs)
     parts = AlignedParts(
         topics,
         cameras,
@@ -80,7 +83,7 @@ def join_aligned(runs: Sequence[Aligned]) -> Aligned:
         np.concatenate([run.timestamps for run in runs]),
         _joined(run.run_index + start for run, start in zip(runs, before, strict=False)),
         np.concatenate([run.parts.starts for run in runs]),
-        pieces=Pieces(runs, join_aligned) if any(run.parts.streams for run in runs) else None,
+        pieces=Pieces(runs, join_aligned) if apart else None,
     )
     found = Aligned(parts, _report([run.report for run in runs]))
     found.number_episodes_as([run.episode_index for run in runs])
@@ -110,7 +113,7 @@ def _report(reports: Sequence[AlignmentReport]) -> AlignmentReport:
         summed(lambda report: report.without),
         summed(lambda report: report.unused),
         {
-            name: [step for report in reports for step in report.first_unused.get(name, [])][:5]
+            name: [step for report in reports for step in report.first_unused.get(name, [])][:SHOWN]
             for name in first.first_unused
         },
         summed(lambda report: report.without_step),

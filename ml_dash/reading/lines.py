@@ -11,7 +11,6 @@ that fails is halved until the lines that are to blame are found.
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections.abc import Iterator
@@ -225,7 +224,7 @@ def decode_line(line: bytes) -> tuple[Row | None, str | None]:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # Not only ValueError: in damaged bytes that happen to be JSON, `_nonfinite` may be anything
         return None, reason or _why_undecodable(line)
-    if type(timestamp) not in (int, float) or not math.isfinite(timestamp):
+    if type(timestamp) not in (int, float) or not abs(timestamp) <= sys.float_info.max:
         return None, "a row without a timestamp"
     if reason is None and _CONSTANT.search(line) and _has_constant(line):
         reason = NOT_JSON

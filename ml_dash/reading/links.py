@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_dash.reading.entries import Integers
+from ml_dash.reading.files import ends_of
 from ml_dash.reading.join import ABSENT, Side
 from ml_dash.reading.parts import Part
 
@@ -47,12 +48,7 @@ class Names:
     def known(self, name: str) -> bool:
         """Whether some file has this path, or a path that ends with it."""
         if self._ends is None:
-            self._ends = set()
-            for path in self._paths:
-                self._ends.add(path)
-                while "/" in path:
-                    path = path.partition("/")[2]
-                    self._ends.add(path)
+            self._ends = {end for path in self._paths for end in ends_of(path)}
         return name in self._ends
 
 
@@ -102,9 +98,7 @@ def _camera(
     facts = camera.facts
     unnamed = np.ones(len(camera), np.bool_)
     unnamed[named[named != ABSENT]] = False
-    stepless = (
-        np.zeros(len(camera), np.bool_) if facts.steps.missing is None else facts.steps.missing
-    )
+    stepless = facts.steps.gone
     free = np.flatnonzero(unnamed & ~stepless)
 
     def of_rows(values: str) -> Integers:

@@ -49,6 +49,7 @@ def open_run(
     Raises:
         FileNotFoundError: there is no such run; the message says where it was looked for, and what
             there is of similar name.
+        PermissionError: its folder may not be read.
         RemoteError: the server does not give it.
         ValueError: `url`, or `run` on a server, cannot be one; no server is known; or there is a
             `root`, too.
@@ -71,7 +72,21 @@ def open_run(
             return RunView(LocalBackend(folder.absolute()), prefix)
     if _ID.fullmatch(text) and (view := _with_id(text, where)) is not None:
         return view
-    raise FileNotFoundError(_not_found(text, where, [c for c in candidates if c is not None]))
+    places = [place for place in candidates if place is not None]
+    _check_access(places)
+    raise FileNotFoundError(_not_found(text, where, places))
+
+
+def _check_access(places: list[Path]) -> None:
+    """Tell a folder into which this user may not look from one that is not there."""
+    for place in places:
+        try:
+            os.scandir(place).close()
+            os.scandir(place / "run").close()
+        except PermissionError:
+            raise
+        except OSError:
+            continue
 
 
 def _of_page(text: str) -> tuple[str, str, str] | None:

@@ -11,6 +11,9 @@
 
 Missing is a field that a row does not have, and `null`. Lists of numbers whose shapes differ are
 objects, an array each; a `null` inside a list of numbers is NaN. NaN that was recorded is NaN.
+
+Columns are kept once they were read, and joins, datasets and exports use the same ones. So what
+users get cannot be written to: who calculates in place does it in a copy.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 """A column: (rows,) or (rows, *shape). A masked array where integers or booleans are missing."""
+
+Item = TypeVar("Item", bound=np.generic)
 
 _NUMBERS = {int, float}
 _NONE = type(None)
@@ -47,6 +52,11 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def gone(self) -> NDArray[np.bool_]:
+        """`missing` as an array, whatever there is."""
+        return np.zeros(len(self), np.bool_) if self.missing is None else self.missing
 
 
 def nothing(count: int) -> Part:
@@ -178,9 +188,7 @@ def join(parts: Sequence[Part]) -> Part:
     count = sum(map(len, parts))
     missing = None
     if any(part.missing is not None for part in parts):
-        missing = np.concatenate(
-            [np.zeros(len(p), np.bool_) if p.missing is None else p.missing for p in parts]
-        )
+        missing = np.concatenate([part.gone for part in parts])
     filled = [part for part in parts if part.kind != "none"]
     if not filled:
         return nothing(count)
@@ -226,14 +234,20 @@ def _objects(part: Part) -> list[Any]:
 
 
 def finish(part: Part) -> Array:
-    """The array that users get, missing values marked."""
-    if part.missing is None or part.kind in ("float", "none") or not part.missing.any():
-        return part.data
-    if part.kind == "object":
-        return part.data
-    mask = np.zeros(part.data.shape, np.bool_)
+    """The array that users get, missing values marked. It cannot be written to."""
+    data = read_only(part.data)
+    if part.missing is None or part.kind in ("float", "none", "object") or not part.missing.any():
+        return data
+    mask = np.zeros(data.shape, np.bool_)
     mask[part.missing] = True
-    return np.ma.MaskedArray(part.data, mask)
+    return np.ma.MaskedArray(data, mask)
+
+
+def read_only(array: NDArray[Item]) -> NDArray[Item]:
+    """The same array, of which none but its keeper can change a value."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def select(part: Part, index: NDArray[np.int64]) -> Part:

@@ -115,8 +115,7 @@ def make_report(
         used[rows[has, column]] = True
         without[name] = int((~has).sum())
         unused[name] = int((~used).sum())
-        known = ~used if steps.missing is None else ~used & ~steps.missing
-        first_unused[name] = np.unique(steps.data[known])[:SHOWN].tolist()
+        first_unused[name] = np.unique(steps.data[~used & ~steps.gone])[:SHOWN].tolist()
     filmed = names[len(tables) :]
     return AlignmentReport(on, key, len(rows), filmed, without, unused, first_unused, **more)
 

@@ -116,10 +116,11 @@ def make_grid(times: Floats, episodes: Integers, hz: float) -> Grid:
     ends = np.append(begins[1:], len(order))[: len(begins)]
     spans = row_times[ends - 1] - row_times[begins]
     slack = _slack(times, hz)
-    counts = np.floor((spans + slack) * hz) + 1
+    with np.errstate(over="ignore"):  # infinitely many are too many, too
+        counts = np.floor((spans + slack) * hz) + 1
     if counts.sum() > MOST:
         raise ValueError(
-            f"hz is {hz!r}: that gives {int(counts.sum()):,} rows over {spans.max():,.0f} seconds;"
+            f"hz is {hz!r}: that gives {counts.sum():,.0f} rows over {spans.max():,.0f} seconds;"
             " do all rows have the same clock?"
         )
     counts = counts.astype(np.int64)
@@ -147,14 +148,8 @@ def resample(
         return pieces.join([resample(rows, hz, method, by_episode, None) for rows in pieces.runs])
     groups = aligned.run_index if by_episode is False else aligned.episode_index
     times = aligned.timestamps if clock is None else _seconds(aligned, clock)
+    _check_forward(times, groups, clock)
     grid = make_grid(times, groups, float(hz))
-    back = np.flatnonzero((np.diff(grid.row_times) < 0) & (np.diff(groups[grid.order]) == 0))
-    if len(back):  # timestamps never do
-        raise ValueError(
-            f"clock is {clock!r}: it goes back at {len(back):,} of {len(times):,} rows, first at"
-            f" row {grid.order[back[0] + 1]:,}; record an 'episode' with every row, or choose"
-            " another clock"
-        )
     topics, frames = _placed(aligned, grid, method, times, clock is None)
     starts = None
     if clock is not None:
@@ -226,6 +221,23 @@ def _seconds(aligned: Aligned, clock: str) -> Floats:
             f" time; leave them out with rows.take(~rows.missing({clock!r}))"
         )
     return times
+
+
+def _check_forward(times: Floats, groups: Integers, clock: str | None) -> None:
+    """Refuse times that go back within an episode, from which no grid can be made."""
+    order = np.argsort(groups, kind="stable")
+    back = np.flatnonzero((np.diff(times[order]) < 0) & (np.diff(groups[order]) == 0))
+    if not len(back):
+        return
+    row = order[back[0] + 1]
+    if clock is None:  # rows that were taken in another order
+        raise ValueError(
+            f"row {row:,} is earlier than the one before it; a grid needs rows in order of time"
+        )
+    raise ValueError(
+        f"clock is {clock!r}: it goes back at {len(back):,} of {len(times):,} rows, first at row"
+        f" {row:,}; record an 'episode' with every row, or choose another clock"
+    )
 
 
 def _slack(times: Floats, hz: float) -> float:

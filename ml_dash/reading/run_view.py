@@ -160,7 +160,7 @@ class RunView:
         prefix = prefix.strip("/")
         frames = find_frames(self.source, self.files, prefix)
         if not len(frames):
-            cameras = hint(prefix, self.cameras, none="there are none in this run")
+            cameras = hint(prefix, self.cameras, none="no folder of this run's files has images")
             raise KeyError(f"no frames below {prefix!r}; {cameras}")
         return frames
 

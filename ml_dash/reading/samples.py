@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ml_dash.loaders.fields import (
 )
 from ml_dash.reading.entries import Integers
 from ml_dash.reading.frame_files import FrameFiles
-from ml_dash.reading.parts import Array, Part, as_objects
+from ml_dash.reading.parts import Array, Part, as_objects, read_only
 
 
 class Camera:
@@ -87,13 +88,14 @@ class AlignedSamples:
     @property
     def episodes(self) -> Integers:
         """The number of each sample's episode: shape (samples,), int64."""
-        return self._columns["episode_index"]
+        return read_only(self._columns["episode_index"])
 
     def sample(self, index: int, /) -> dict[Key, Any]:
         """One sample: numpy arrays and numbers, text, or `None`, by field."""
         index = range(len(self))[index]
         found: dict[Key, Any] = {key: camera.frame(index) for key, camera in self._cameras.items()}
-        return found | {key: column[index] for key, column in self._columns.items()}
+        # Arrays of its own: whoever changes a sample in place changes no other one
+        return found | {key: copy(column[index]) for key, column in self._columns.items()}
 
     def gather(self, indices: Integers, keys: Iterable[Key] | None = None) -> dict[Key, Values]:
         """Many samples at once: by field an array (n, *shape), or a list of n.

@@ -55,7 +55,7 @@ def make_windows(
     named = _named(aligned, columns)
     found = _actions(list(named), actions, needed=horizons[1] > 1)
     if not isinstance(drop_missing, bool):
-        drop_missing = [*drop_missing, *found]
+        drop_missing = [*_among("drop_missing", drop_missing, list(named)), *found]
     samples = _samples(aligned, named, missing_frames, size, drop_missing or found)
     return Windows(
         samples,

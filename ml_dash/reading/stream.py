@@ -185,11 +185,6 @@ def read_rows(
     return Stream(source, stream).rows(start, end, columns)
 
 
-def find_row(backend: Backend, stream: str, timestamp: float) -> Row | None:
-    """The latest row of a stream at or before `timestamp`, or `None` when all are later."""
-    return Stream(Source(backend), stream).find(timestamp)
-
-
 class Tail:
     """Follows a stream: `poll` gives the rows that have come since it was last called."""
 

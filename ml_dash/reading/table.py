@@ -13,8 +13,9 @@ from ml_dash.reading.columns import Columns, extract, leaves
 from ml_dash.reading.entries import Booleans, Entries, Floats, Integers, make_entries, whole_numbers
 from ml_dash.reading.lines import Block, Row, Segment
 from ml_dash.reading.merge import EXPLICIT
-from ml_dash.reading.parts import Array, Part, finish, join, nothing, pack
+from ml_dash.reading.parts import Array, Part, finish, join, nothing, pack, read_only
 from ml_dash.reading.stream import FixedStream, Slice, Stream
+from ml_dash.steps import as_time
 
 if TYPE_CHECKING:
     import pandas
@@ -32,7 +33,8 @@ class Table:
     `table["x"]` is a column: a numpy array with one value an entry. Nested fields are written
     `table["pose.x"]`, lists of one shape are stacked to `(entries, *shape)`. Which kinds there are
     and how missing values are marked is said in `ml_dash.reading.parts`. A column that was read
-    is kept; several are read faster by one `to_numpy(["x", "y"])`.
+    is kept; several are read faster by one `to_numpy(["x", "y"])`. It cannot be written to, for
+    what else is made of the run uses it, too: to calculate in place take a `copy()`.
 
     What is shown is the run as it was when it was opened or refreshed.
     """
@@ -71,7 +73,7 @@ class Table:
     @property
     def timestamps(self) -> Floats:
         """The time of each entry in seconds, ascending: shape (entries,), float64."""
-        return self.entries.timestamps
+        return read_only(self.entries.timestamps)
 
     @property
     def steps(self) -> Array:
@@ -163,19 +165,20 @@ class Table:
 
         Raises:
             KeyError: there is no such column (`numpy`).
-            ValueError: an unknown format.
+            ValueError: an unknown format, or a time that is no number.
         """
         if format not in FORMATS:
             raise ValueError(f"format is {format!r}; it must be one of {', '.join(FORMATS)}")
+        start = None if start_timestamp is None else as_time(start_timestamp, "start_timestamp")
+        end = None if end_timestamp is None else as_time(end_timestamp, "end_timestamp")
         if format == "json":
-            return list(self.stream.rows(start_timestamp, end_timestamp, columns))
+            return list(self.stream.rows(start, end, columns))
         times = self.timestamps
-        first = 0 if start_timestamp is None else int(np.searchsorted(times, start_timestamp))
-        last = len(times)
-        if end_timestamp is not None:
-            last = int(np.searchsorted(times, end_timestamp, side="right"))
+        first = 0 if start is None else int(np.searchsorted(times, start))
+        last = len(times) if end is None else int(np.searchsorted(times, end, side="right"))
         names = columns if columns is None else ["timestamp", *columns]
-        return {name: column[first:last] for name, column in self.to_numpy(names).items()}
+        # Copies: unlike a column of a table, what was read by a call is the caller's own
+        return {name: array[first:last].copy() for name, array in self.to_numpy(names).items()}
 
     def missing(self, column: str) -> NDArray[np.bool_]:
         """Which rows have no value in a column, True for each: tells them from a recorded NaN.
@@ -183,8 +186,7 @@ class Table:
         Raises:
             KeyError: there is no such column.
         """
-        part = self.part(column)
-        return np.zeros(len(part), np.bool_) if part.missing is None else part.missing.copy()
+        return self.part(column).gone.copy()
 
     def fixed(self) -> Table:
         """The same table, which stays as it is now. What one of the two reads, both have read."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_dash.errors import missing_extra
-from ml_dash.reading.parts import Array, Part
+from ml_dash.reading.parts import Part
 from ml_dash.values import jsonable
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _load(package: str, what: str, extra: str | None = None) -> Any:
 def _series(pandas: Any, part: Part) -> Any:
     if part.data.ndim > 1:  # a cell of a DataFrame holds one thing: an array a row
         cells = np.empty(len(part), object)
-        cells[:] = [None if gone else row for row, gone in zip(part.data, _gone(part), strict=True)]
+        cells[:] = [None if gone else row for row, gone in zip(part.data, part.gone, strict=True)]
         return pandas.Series(cells, dtype=object)
     if part.missing is None or part.kind in ("float", "none", "object"):
         return pandas.Series(part.data, dtype=object if part.kind == "object" else None)
@@ -102,7 +102,7 @@ def _polars_series(polars: Any, name: str, part: Part) -> Any:
 
 
 def _arrow_array(pyarrow: Any, part: Part) -> Any:
-    gone = _gone(part)
+    gone = part.gone
     if part.kind == "none":
         return pyarrow.nulls(len(part))
     if part.kind == "object":
@@ -127,10 +127,6 @@ def _arrow_array(pyarrow: Any, part: Part) -> Any:
         else:
             array = pyarrow.FixedSizeListArray.from_arrays(array, width, mask=mask)
     return array
-
-
-def _gone(part: Part) -> Array:
-    return np.zeros(len(part), np.bool_) if part.missing is None else part.missing
 
 
 def _plain(value: Any) -> Any:

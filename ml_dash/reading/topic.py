@@ -64,12 +64,12 @@ class AlignedTopic:
     @property
     def sessions(self) -> Integers:
         """The number of the session that wrote each row's entry, -1 where there is none."""
-        return picked(self._table.entries.sessions, self.index)
+        return picked(self.table.entries.sessions, self.index)
 
     @property
     def arrival(self) -> Integers:
         """Numbers that grow in the order in which the entries were written, -1 without one."""
-        return picked(self._table.entries.arrival, self.index)
+        return picked(self.table.entries.arrival, self.index)
 
     def to_numpy(self) -> dict[str, Array]:
         """All columns by name."""
@@ -80,12 +80,12 @@ class AlignedTopic:
         """The fields of one row, `None` when the track has no entry for it."""
         if self.index[index] < 0:
             return None
-        if not self._parts or len(self._parts) < len(self.columns):
+        names = self.columns
+        if any(name not in self._parts for name in names):
             self.to_numpy()  # all columns in one go
+        parts = {name: self._parts[name] for name in names if name not in OWN}
         return {
-            name: part.data[index]
-            for name, part in self._parts.items()
-            if not missing(part, index) and name not in OWN
+            name: _own(part.data[index]) for name, part in parts.items() if not missing(part, index)
         }
 
     # -- for what is made of it --------------------------------------------------------------------
@@ -171,9 +171,8 @@ class BlendedTopic(AlignedTopic):
         if whole.kind not in ("float", "int") or column in HELD:
             return first
         second = select(whole, self._after)
-        known = ~(np.zeros(len(second), np.bool_) if second.missing is None else second.missing)
         # Where nothing follows, or the moment is the first one's, its own value stays as it is
-        blended = np.flatnonzero(known & (self._weight > 0))
+        blended = np.flatnonzero(~second.gone & (self._weight > 0))
         data = first.data.astype(np.float64)
         weight = self._weight[blended].reshape(-1, *[1] * (data.ndim - 1))
         with np.errstate(invalid="ignore", over="ignore"):  # infinities that were recorded
@@ -233,6 +232,11 @@ class JoinedTopic(AlignedTopic):
 def missing(part: Part, index: int) -> bool:
     """Whether a row has no value."""
     return part.missing is not None and bool(np.asarray(part.missing)[index])
+
+
+def _own(value: Any) -> Any:
+    """A value that is nobody else's: an array in a column is a part of it."""
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def picked(index: Integers, rows: Integers) -> Integers:
