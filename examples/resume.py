@@ -17,6 +17,7 @@ python examples/resume.py
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def train(prefix: str, root: str, steps: int) -> None:
     y = 3.0 * x + 0.5 + rng.normal(0, 0.1, 64)
     with Experiment(prefix, dash_root=root, echo=False).run as experiment:
         track = experiment.track("train")
-        last = track.find(time.time()) or {"step": -1, "slope": 0.0, "offset": 0.0}
+        last = track.find(math.inf) or {"step": -1, "slope": 0.0, "offset": 0.0}
         slope, offset = last["slope"], last["offset"]
         experiment.log("training starts", step=last["step"] + 1)
         for step in range(last["step"] + 1, steps):

@@ -121,7 +121,13 @@ def test_a_hostile_name_cannot_drive_the_terminal_by_an_error(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["list", "show x", "check x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("list", "show x", "check x", "ui --no-browser --port 0"),
+        *("sync --all --url http://127.0.0.1:1", "clean --synced --url http://127.0.0.1:1"),
+    ],
+)
 def test_a_wrong_setting_is_told_in_a_line(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,3 +208,23 @@ def test_control_c_prints_no_traceback(root: Path) -> None:
         [sys.executable, "-c", code, str(root)], env=environ(), capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, b"")
+
+
+def test_control_c_while_a_command_begins_is_no_crash(root: Path) -> None:
+    """Also within the import of a package that does not expect to be interrupted."""
+    code = """
+import os, signal, sys
+from ml_dash.cli import main
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == "uuid":  # which orjson imports
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main(["list", "--root", sys.argv[1]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root)], env=environ(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")

@@ -84,6 +84,18 @@ def test_a_second_login_ends_the_first(
     assert cli("whoami").code == 0
 
 
+def test_a_wrong_setting_does_not_break_a_login(
+    cli: Line, server: ServerProcess, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told beside the login, which stands."""
+    decide(monkeypatch, anna)
+    monkeypatch.setenv("ML_DASH_ENCODERS", "many")
+    done = cli("login", server.url)
+    assert done.code == 0
+    assert done.err.splitlines()[-1].startswith("ml-dash: ML_DASH_ENCODERS is 'many'")
+    assert TokenStore().load(server.url) is not None
+
+
 def test_logout_ends_the_login_on_the_server(
     cli: Line,
     server: ServerProcess,
@@ -220,7 +232,7 @@ def test_a_browser_opens_only_where_somebody_sits(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    assert account._has_browser() is opens
+    assert account._is_attended() is opens
 
 
 def test_ctrl_c_ends_a_login_without_a_trace(

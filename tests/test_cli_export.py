@@ -79,6 +79,7 @@ def test_every_format_is_exported_from_the_command_line(format: str, cli, tmp_pa
         ("--format npy --topics robot/stat", "did you mean 'robot/state'"),
         ("--format npy --size 128", "'128' is no size: give HEIGHTxWIDTH"),
         ("--format npy --fps 3", "the format 'npy' has no option 'fps'"),
+        ("--format video --fps 0", "fps=0.0"),
         ("--format npy --on clock", "clock"),
         ("--format minari", "--"),
         ("", "--format"),
@@ -90,6 +91,19 @@ def test_a_wrong_argument_is_told_in_a_line(words: str, message: str, cli, tmp_p
     assert done.code == 2
     assert message in done.err or words == "--format minari"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_number_that_is_0_counts_as_given(cli, tmp_path) -> None:
+    """The best that a video can be is `--crf 0`."""
+    pytest.importorskip("av")
+    sizes = []
+    for words in ("--crf 0", "--crf 51", ""):
+        done = cli("export", "robotics/arm", "--format", "video", "--overwrite", *words.split())
+        assert done.code == 0, done.err
+        (movie,) = (tmp_path / "robotics_arm_video").rglob("*.mp4")
+        sizes.append(movie.stat().st_size)
+    best, smallest, usual = sizes
+    assert best > usual > smallest
 
 
 def test_a_second_export_needs_overwrite(cli, tmp_path) -> None:

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cli_process import Printed
+from cli_process import Line
 from dash_server import Person, ServerProcess
 
 from ml_dash import Experiment
 from ml_dash.auth import store
-from ml_dash.cli import main
 from ml_dash.sync import replicate
 
 FRAMES = 24
@@ -60,18 +59,12 @@ def record(root: Path) -> Path:
     return made.folder
 
 
-class Cli:
+class Cli(Line):
     """Runs a command as the user whose token is in the environment."""
 
     def __init__(self, served: Served, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(capture)
         self.served = served
-        self._capture = capture
-
-    def __call__(self, *arguments: object) -> Printed:
-        self._capture.readouterr()
-        code = main([*map(str, arguments)])
-        printed = self._capture.readouterr()
-        return Printed(code, printed.out, printed.err)
 
     def asked(self, *arguments: object) -> list[tuple[str, str, int]]:
         """The requests of a command that went well."""

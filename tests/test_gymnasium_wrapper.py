@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -210,6 +211,19 @@ def test_a_continued_run_goes_on_counting(folder):
     assert numbers == list(range(len(numbers)))
 
 
+def test_a_run_that_was_removed_and_recorded_again_begins_anew(folder):
+    """In one process, as in a notebook: with what its rows mean, and from step 0."""
+    for _ in range(2):
+        with Experiment("rl/again", echo=False).run as experiment:
+            env = RecordToDash(cartpole(), experiment)
+            play(env, steps=5)
+            env.close()
+        run = only_run()
+        assert run.tracks["env/steps"]["step"].tolist() == list(range(6))
+        assert len(list(transitions(run))) == 5
+        shutil.rmtree(experiment.folder)
+
+
 SESSION = """
 import gymnasium as gym
 from ml_dash_gymnasium import RecordToDash
@@ -282,6 +296,23 @@ def test_an_experiment_that_was_not_started_is_started_and_ended(folder):
         assert experiment.run.status == "COMPLETED"
     run = only_run()
     assert sum(len(list(transitions(run, topic))) for topic in ("env", "env/1")) == 2
+
+
+def test_a_run_that_was_ended_for_its_environments_is_shared_again(folder):
+    """Whoever begins it anew: the last of them ends it, and not the first that is closed."""
+    experiment = Experiment("rl/shared", echo=False)
+    with closing(RecordToDash(cartpole(), experiment)) as env:
+        env.reset()  # from now on it is theirs to begin and to end
+    envs = [RecordToDash(cartpole(), experiment) for _ in range(2)]
+    for env in envs:
+        env.reset()
+    experiment.run.complete()
+    for env in envs:
+        env.reset()
+    envs[1].close()
+    assert experiment.run.status == "RUNNING"
+    envs[0].close()
+    assert experiment.run.status == "COMPLETED"
 
 
 def test_environments_of_one_prefix_share_one_session(folder):

@@ -276,6 +276,8 @@ def test_wrong_images_are_told(logger: MLDashLogger) -> None:
         logger.log_image("a", [np.zeros((2, 2))] * 2, caption=["one"])
     with pytest.raises(TypeError, match="caption must be a list"):
         logger.log_image("a", [np.zeros((2, 2))] * 2, caption="one")
+    with pytest.raises(ValueError, match="1 values of caption for 2 videos"):
+        logger.log_video("a", [np.zeros((2, 4, 4))] * 2, caption=["one"])
     with pytest.raises(TypeError, match="list of videos"):
         logger.log_video("a", 3)
 
@@ -733,6 +735,39 @@ def test_norms_that_cannot_be_had_end_no_backward_pass(
     assert module.weight.grad is not None
     assert logger.failures == {"watch": 2}
     logger.experiment.run.complete()
+
+
+class Broken:
+    """A norm on a device that has failed."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("device-side assert triggered")
+
+
+def test_norms_that_cannot_be_had_cost_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a fit fails with its device: what was written before is kept, and nothing raised."""
+
+    class Keeper:
+        state_key = monitor = "loss"
+        best_model_path = last_model_path = str(tmp_path / "best.ckpt")
+        best_k_models: ClassVar[dict[str, Any]] = {}
+        best_model_score = current_score = torch.tensor(0.5)
+
+    Path(Keeper.best_model_path).write_bytes(b"weights")
+    logger = MLDashLogger(tmp_path / "dash", name="m", log_model=True, environment=False)
+    module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Linear(2, 1))
+    logger.watch(module, log_freq=1)
+    logger.after_save_checkpoint(Keeper())
+    for stop in (lambda: logger.finalize("success"), logger.unwatch):
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.Tensor, "norm", lambda *_: Broken())
+            module[0](torch.ones(1, 2)).sum().backward()  # the row is not complete yet
+            stop()
+    assert logger.failures == {"watch": 2}
+    logger.failures.clear()
+    assert end(logger).files.read_bytes("checkpoints/best.ckpt") == b"weights"
 
 
 def test_wrong_wishes_to_watch_are_told(logger: MLDashLogger) -> None:

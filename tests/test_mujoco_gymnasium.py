@@ -87,6 +87,23 @@ def test_an_environment_that_makes_itself_a_new_model_is_followed(experiment, en
     assert frames[1][24, 32, 0] > 100, "the red ball is in the middle"
 
 
+def test_a_new_model_that_lacks_what_is_selected_is_not_recorded_by_the_old_one(experiment, env):
+    """Told once and counted; rows go on once there is a model that has it."""
+    base = env.unwrapped
+    env.reset(seed=0)
+    hook = RenderHook(experiment, env, [], every=1, state=["qpos", "site:tip"])
+    hook()
+    own = base.model, base.data
+    base.model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    base.data = mujoco.MjData(base.model)
+    with pytest.warns(RuntimeWarning, match="'tip' is not in the model") as told:
+        assert [hook() for _ in range(3)] == [None] * 3
+    assert len(told) == 1 and hook.failures == 3
+    base.model, base.data = own
+    assert hook() is not None and hook.failures == 3
+    assert [len(row["qpos"]) for row in read(experiment).tracks[TRACK]] == [3, 3]
+
+
 class ArmEnv(gym.Env):
     """The arm of the examples, whose action is where its joints should go."""
 

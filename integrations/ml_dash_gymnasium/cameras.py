@@ -74,6 +74,11 @@ def _as_list(frames: Any) -> list[str]:
     )
 
 
+def gives_arrays(mode: str | None) -> bool:
+    """Whether `render` gives a picture of the present moment, by an environment's `render_mode`."""
+    return mode not in (None, "human", "ansi") and not str(mode).endswith("_list")
+
+
 def check_pace(every: Any) -> int:
     """`every`, a whole number from 1 on.
 

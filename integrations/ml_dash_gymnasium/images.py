@@ -5,7 +5,7 @@
 | uint8 `(H, W)`, `(H, W, 1)`, `(1, H, W)` | a gray picture |
 | uint8 `(H, W, 3)`, `(H, W, 4)`, `(3, H, W)` | colours; if both could be, channels are last |
 | uint8 `(K, H, W)`, `(H, W, K)`, `(K, H, W, C)`, … | a stack of K pictures |
-| floats or integers of these shapes, bounded by 0 and 1, or 0 and 255 | the same |
+| floats or integers of these shapes, bounded by 0 and 255, or floats by 0 and 1 | the same |
 | uint16 or bounded floats with one channel | depth, in a PNG of 16 bits |
 | anything else | no picture: numbers |
 

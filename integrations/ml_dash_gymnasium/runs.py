@@ -103,8 +103,11 @@ class RunOwner:
                 return shared
         experiment = given if isinstance(given, Experiment) else self._make()
         experiment.run.start()
-        self._key = (os.getpid(), key)
-        _started[self._key] = _Shared(experiment, 1)
+        mine = (os.getpid(), key)
+        # Those who shared it before somebody ended it share it again.
+        users = _started[mine].users if mine in _started else 0
+        _started[mine] = _Shared(experiment, users + (self._key != mine))
+        self._key = mine
         return experiment
 
     def _share(self, key: str) -> Experiment | None:

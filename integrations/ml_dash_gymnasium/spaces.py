@@ -21,7 +21,7 @@ A value that is not of its space is kept all the same, as it is. Nothing given i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class Layout:
         self._node = _node(space, root, root, self._names)
         self.write: Callable[[Any, Row], None] = self._node.write
         self.empty = self._node.empty
-        for leaf in self._leaves():
+        for leaf in self._names.leaves:
             self.cameras[leaf.camera] = leaf.picture
             if leaf.picture.stacked:
                 self.cameras[leaf.earlier] = leaf.picture
@@ -99,9 +99,6 @@ class Layout:
             The value, in the types of the space; `None` for what the row does not have.
         """
         return self._node.value(row, pictures or {})
-
-    def _leaves(self) -> Iterator[_PictureNode]:
-        yield from self._names.leaves
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Layout._again, (self.space, self.root, self._names.pictures)
@@ -150,10 +147,6 @@ class _Node:
     def value(self, row: Mapping[str, Any], pictures: Mapping[str, Array]) -> Any:
         return restored(self.space, row.get(self.column))
 
-    def present(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row has this part."""
-        return row.get(self.column) is not None
-
 
 class _PictureNode(_Node):
     """A picture: a frame, and a column as well where that costs little."""
@@ -196,9 +189,6 @@ class _Composite(_Node):
         super().__init__(space, column)
         self.parts = parts
 
-    def present(self, row: Mapping[str, Any]) -> bool:
-        return super().present(row) or any(part.present(row) for part in self.parts.values())
-
 
 class _Parts(_Composite):
     """All of whose parts a value has."""
@@ -221,7 +211,7 @@ class _DictNode(_Parts):
         return None
 
     def value(self, row: Mapping[str, Any], pictures: Mapping[str, Array]) -> Any:
-        if super().present(row) and self.column in row:
+        if row.get(self.column) is not None:
             return row[self.column]
         return {key: part.value(row, pictures) for key, part in self.parts.items()}
 
@@ -250,9 +240,6 @@ class _OneOfNode(_Composite):
         row[f"{self.column}.index"] = int(index)
         return part.write(item, row)
 
-    def present(self, row: Mapping[str, Any]) -> bool:
-        return row.get(f"{self.column}.index") is not None or row.get(self.column) is not None
-
     def value(self, row: Mapping[str, Any], pictures: Mapping[str, Array]) -> Any:
         index = row.get(f"{self.column}.index")
         if index is None:
@@ -272,9 +259,6 @@ class _GraphNode(_Node):
             if field is not None:
                 row[f"{self.column}.{name}"] = keep(field)
         return None
-
-    def present(self, row: Mapping[str, Any]) -> bool:
-        return row.get(f"{self.column}.nodes") is not None or row.get(self.column) is not None
 
     def value(self, row: Mapping[str, Any], pictures: Mapping[str, Array]) -> Any:
         fields = [row.get(f"{self.column}.{name}") for name in self.FIELDS]

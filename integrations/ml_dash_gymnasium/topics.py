@@ -9,6 +9,7 @@ run that is continued by another process.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import socket
@@ -28,7 +29,6 @@ ABOUT = "spaces.json"
 """The file of a topic that says what its rows mean."""
 
 _WORKER = re.compile(r"Worker<.*>-(\d+)$")
-_END_OF_TIME = 1e15
 
 
 @dataclass(slots=True)
@@ -110,8 +110,11 @@ def worker_index() -> int | None:
 
 
 def _of(experiment: Experiment) -> dict[str, Claim]:
-    """The topics of a run in this process; a forked child has none yet."""
-    key = (os.getpid(), experiment.folder or id(experiment))
+    """The topics of a run in this process; a forked child has none yet.
+
+    By its id, too: a run that was removed and recorded again is another one in the same folder.
+    """
+    key = (os.getpid(), experiment.folder or id(experiment), experiment.id)
     if key not in _claims:
         _claims[key] = {}
         if experiment.folder is None:  # another one may get its number when it is gone
@@ -129,7 +132,7 @@ def _found(experiment: Experiment, topic: str, about: Mapping[str, Any] | None) 
         who = before.pop("process", None)
         if before != about or _alive(who):
             return None
-    last = experiment.track(f"{topic}/steps").find(_END_OF_TIME) if known else None
+    last = experiment.track(f"{topic}/steps").find(math.inf) if known else None
     if last is not None:
         claim.step, claim.episode = last.get("step", -1) + 1, last.get("episode", -1) + 1
     if about is not None:

@@ -246,7 +246,7 @@ def _name(env: VectorEnv[Any, Any, Any]) -> str:
 
 
 def _check_render(mode: str | None) -> None:
-    if mode in (None, "human", "ansi") or str(mode).endswith("_list"):
+    if not cameras.gives_arrays(mode):
         raise ValueError(
             f"frames has 'render', but this environment has render_mode={mode!r}, which gives no"
             ' picture of each step; make it with render_mode="rgb_array", or leave "render" out'

@@ -19,6 +19,7 @@ from ml_dash_gymnasium.cameras import (
     check_topic,
     check_trigger,
     choose,
+    gives_arrays,
 )
 from ml_dash_gymnasium.descriptions import about
 from ml_dash_gymnasium.episodes import EpisodeRecorder
@@ -29,8 +30,6 @@ from ml_dash_gymnasium.topics import claim
 
 Observation = TypeVar("Observation")
 Action = TypeVar("Action")
-
-_NO_PICTURES = ("human", "ansi")
 
 
 class RecordToDash(
@@ -239,7 +238,7 @@ class RecordToDash(
 
 def _check_render(env: gym.Env[Any, Any]) -> None:
     mode = env.render_mode
-    if mode is None or mode in _NO_PICTURES or mode.endswith("_list"):
+    if not gives_arrays(mode):
         made = getattr(env.spec, "id", None)
         how = f": gymnasium.make({made!r}, render_mode='rgb_array')" if made else ""
         why = ""

@@ -36,11 +36,6 @@ class Link:
         return self._experiment
 
     @property
-    def is_used(self) -> bool:
-        """Whether this process records, or has recorded, into it."""
-        return self._experiment is not None and self._experiment.run.status != "NOT STARTED"
-
-    @property
     def is_running(self) -> bool:
         """Whether this process records into it."""
         return self._experiment is not None and self._experiment.run.status == "RUNNING"

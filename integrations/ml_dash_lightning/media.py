@@ -38,7 +38,7 @@ class Media(Recording):
         """
         what = f"log_image {key!r}"
         found = as_list(images, what)
-        fields = captions_of(len(found), what, options)
+        fields = captions_of(len(found), "images", what, options)
         topic = self._place("log_image", "images", key)
         for index, (image, row) in enumerate(zip(found, fields, strict=True)):
             self._log_one(topic, {"index": index, **_fields(row)}, step, as_image, image)
@@ -91,7 +91,7 @@ class Media(Recording):
             raise TypeError(f"{what}: videos is a {type(videos).__name__}; give a list of videos")
         found = list(videos)
         rates = rates_of(fps, len(found), what)
-        fields = captions_of(len(found), what, options)
+        fields = captions_of(len(found), "videos", what, options)
         topic = self._place("log_video", "videos", key)
         for index, (video, rate, row) in enumerate(zip(found, rates, fields, strict=True)):
             self._log_clip(topic, video, step, {"index": index, "fps": rate, **_fields(row)})

@@ -31,21 +31,21 @@ def as_list(images: Any, what: str) -> list[Any]:
     )
 
 
-def captions_of(count: int, what: str, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each image the fields that belong to it, such as its caption.
+def captions_of(count: int, noun: str, what: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each image or video the fields that belong to it, such as its caption.
 
     Raises:
-        ValueError: a list has another length than there are images.
-        TypeError: an option is no list where there are several images.
+        ValueError: a list has another length than there are.
+        TypeError: an option is no list where there are several.
     """
     fields: list[dict[str, Any]] = [{} for _ in range(count)]
     for name, values in options.items():
         if isinstance(values, str) or not isinstance(values, Sequence):
             if count != 1:
-                raise TypeError(f"{what}: {name} must be a list, one for each of {count} images")
+                raise TypeError(f"{what}: {name} must be a list, one for each of {count} {noun}")
             values = [values]
         if len(values) != count:
-            raise ValueError(f"{what}: {len(values)} values of {name} for {count} images")
+            raise ValueError(f"{what}: {len(values)} values of {name} for {count} {noun}")
         for row, value in zip(fields, values, strict=True):
             row[name] = value
     return fields

@@ -84,7 +84,11 @@ class Watch:
         row, self._row = self._row, {}
         if not row:
             return
-        values = {name: float(norm) for name, norm in row.items()}
+        try:
+            values = {name: float(norm) for name, norm in row.items()}
+        except Exception as error:  # noqa: BLE001 - a device that has failed; others go on from here
+            self._failed(error)
+            return
         for kind in ("gradients", "parameters"):
             squares = [v * v for name, v in values.items() if name.startswith(f"{kind}/")]
             if squares:

@@ -175,7 +175,7 @@ class RenderHook:
             return None
         changed = self._simulation.has_changed(data)
         try:
-            if changed:  # an environment has made itself another model
+            if changed or not self._bound:  # an environment has made itself another model
                 self._painter.close()
                 self._bind(None)
             return self._take(data, time)
@@ -222,6 +222,7 @@ class RenderHook:
 
     def _bind(self, renderer: Any) -> None:
         """Make ready for the model of the simulation."""
+        self._bound = False  # until all of it fits: what is known of another model is wrong for it
         model = self._simulation.model
         self._columns = self._options.columns(model)
         self._look = self._options.look(model)
@@ -237,6 +238,7 @@ class RenderHook:
         facts = described(model, self._columns, self._look) | self._pace.described
         metadata["mujoco"] = {**metadata.get("mujoco", {}), self._topic: facts}
         self._experiment.run.update(metadata=metadata)
+        self._bound = True
 
     def _take(self, data: mujoco.MjData, time: float) -> int | None:
         begins = self._episodes.see(data, time, self._seen)

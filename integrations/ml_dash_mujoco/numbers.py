@@ -6,12 +6,11 @@ from 0 again, their episodes would not be those that a wrapper of the environmen
 
 from __future__ import annotations
 
+import math
 import weakref
 from dataclasses import dataclass
 
 from ml_dash import Experiment
-
-_END_OF_TIME = 1e15
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ def numbers_of(experiment: Experiment, topic: str) -> Numbers:
 def _stored(experiment: Experiment, topic: str) -> Numbers:
     found = Numbers()
     try:
-        last = experiment.track(topic).find(_END_OF_TIME)
+        last = experiment.track(topic).find(math.inf)
     except OSError:  # a disk that fails is told of when something is recorded
         last = None
     if last is not None:

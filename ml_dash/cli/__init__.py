@@ -123,6 +123,7 @@ def _run(argv: Sequence[str] | None, screen: Screen) -> int:
     if command is None:
         parser.print_help(sys.stderr)
         return FAILED
+    _import_orjson()
     try:
         return command.run(options, screen)
     except CommandError as error:
@@ -135,6 +136,19 @@ def _run(argv: Sequence[str] | None, screen: Screen) -> int:
             raise
         screen.say(str(error))
         return FAILED
+
+
+def _import_orjson() -> None:
+    """Import it with Ctrl-C put off: an import that is interrupted crashes it."""
+    import signal
+
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        import orjson  # noqa: F401 - nearly every command needs it
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _settle_output() -> None:

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from ml_dash.cli.browser import has_screen, open_page
 from ml_dash.cli.command import DONE, Command, CommandError, take_json
 from ml_dash.cli.quantities import moment
 from ml_dash.cli.screen import Screen
@@ -70,34 +71,18 @@ def _ask_user(grant: Grant, screen: Screen, *, browser: bool) -> None:
     screen.line(printable(f"open   {grant.page}"))
     screen.line(printable(f"enter  {grant.user_code}"))
     screen.flush()
-    if browser and _has_browser() and _opened(grant.page_with_code or grant.page):
+    if browser and _is_attended() and open_page(grant.page_with_code or grant.page):
         screen.say("a browser was opened there; compare the code before you agree")
     minutes = max(1, round(grant.expires_in / 60))
     screen.say(f"waiting for up to {minutes} min; Ctrl-C ends it and changes nothing")
     screen.flush()
 
 
-def _has_browser() -> bool:
-    """Whether there is a window that a browser can open in, of somebody who sits before it."""
-    # Conventions of systems, not settings of ours: hence not in `settings`.
-    if (
-        any(map(os.environ.get, ("CI", "SSH_CONNECTION", "SSH_TTY")))
-        or not sys.stderr
-        or not sys.stderr.isatty()
-    ):
+def _is_attended() -> bool:
+    """Whether somebody sits here, before a screen."""
+    if os.environ.get("CI") or not sys.stderr or not sys.stderr.isatty():
         return False
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _opened(page: str) -> bool:
-    import webbrowser
-
-    try:
-        return webbrowser.open(page)
-    except (webbrowser.Error, OSError):
-        return False
+    return has_screen()
 
 
 def _tell_variables(url: str, screen: Screen) -> None:
@@ -105,7 +90,11 @@ def _tell_variables(url: str, screen: Screen) -> None:
     from ml_dash.remote import server_url
     from ml_dash.settings import load, token
 
-    found = load()
+    try:
+        found = load()
+    except ValueError as error:  # the login stands all the same
+        screen.say(str(error))
+        return
     if token():
         screen.say("ML_DASH_TOKEN is set and goes before this login")
     if found.url and server_url(found.url) != url:

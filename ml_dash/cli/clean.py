@@ -12,6 +12,7 @@ from ml_dash.cli.command import DONE, WRONG, Command, CommandError, take_root
 from ml_dash.cli.quantities import count, size
 from ml_dash.cli.screen import Screen
 from ml_dash.cli.server_argument import client_for, take_url
+from ml_dash.cli.target import root_of
 
 if TYPE_CHECKING:
     from ml_dash.cli.sync import Run
@@ -83,12 +84,11 @@ def _examine(options: Namespace, client: RemoteClient, screen: Screen) -> Iterat
     from ml_dash.buffer.recovery import drain_dead
     from ml_dash.cli.sync import elsewhere, runs_of
     from ml_dash.remote import RemoteError
-    from ml_dash.settings import load
     from ml_dash.sync.listing import way_back
     from ml_dash.sync.verify import NOT_GIVEN
 
     for run in runs_of(options):
-        name = _name(run, Path(options.root or load().root))
+        name = _name(run, root_of(options))
         if why := elsewhere(run, options, client):
             screen.say(f"{name} stays: {why}")
             yield None

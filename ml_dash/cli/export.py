@@ -46,7 +46,8 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace, screen: Screen) -> int:
     view = open_target(options, screen)
-    given = {name: getattr(options, name) for name in (*_OPTIONS, "on") if getattr(options, name)}
+    named = {name: getattr(options, name) for name in (*_OPTIONS, "on")}
+    given = {name: value for name, value in named.items() if value is not None}
     with wrong_arguments(), _notes_alone(), Bar(screen, printable(options.format)) as bar:
         report = view.export(
             options.format,

@@ -71,19 +71,20 @@ def runs_of(options: Namespace) -> Iterator[Run]:
     """The runs that RUN… or `--all` names, under the prefixes that a server knows them by.
 
     Raises:
-        CommandError: one is not there, or its note of where it came from cannot be read.
+        CommandError: one is not there, its note of where it came from cannot be read, or a setting
+            has no such value.
     """
     from ml_dash.reading import list_runs, open_run
     from ml_dash.run_folder import prefix_in
     from ml_dash.sync.origin import origin_of
 
-    if options.all:
-        found = list(list_runs(options.root))
-    else:
-        try:
+    try:
+        if options.all:
+            found = list(list_runs(options.root))
+        else:
             found = [open_run(target, options.root) for target in options.targets]
-        except (FileNotFoundError, ValueError) as error:
-            raise CommandError(str(error)) from None
+    except (FileNotFoundError, ValueError) as error:
+        raise CommandError(str(error)) from None
     for view in found:
         folder = view.folder
         assert folder is not None  # whatever the command line names is a folder
@@ -144,7 +145,9 @@ def _sent(report: ReplicaReport) -> str:
         parts.append(f"{count(report.rows, 'row')} ({size(report.bytes)})")
     if report.files:
         parts.append(f"{count(report.files, 'file')} ({size(report.file_bytes)})")
-    return f"sent {' and '.join(parts)}"
+    lost = count(report.restored, "segment or file", "segments and files")
+    again = f"; the server's store had lost bytes of {lost}" if report.restored else ""
+    return f"sent {' and '.join(parts)}{again}"
 
 
 SYNC = Command(
@@ -155,7 +158,7 @@ SYNC = Command(
         "Sends the rows and files that the server has not got, of runs that are live,\n"
         "finished or crashed. It goes on where an earlier attempt stopped, and what the\n"
         "server has is never sent again nor overwritten: where histories differ, that is\n"
-        "told, and both stay as they are.\n\n"
+        "told, and both stay as they are. What its store has lost is sent again.\n\n"
         "The exit code is 0 when the server has all of them, else 1."
     ),
     examples=(

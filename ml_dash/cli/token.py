@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_dash.cli.command import DONE, Command, CommandError, take_json
@@ -11,6 +11,9 @@ from ml_dash.cli.quantities import moment
 from ml_dash.cli.screen import Screen
 from ml_dash.cli.server_argument import server_of, take_url
 from ml_dash.cli.text import printable
+
+if TYPE_CHECKING:
+    from ml_dash.remote import RemoteClient
 
 _SCOPES = ("read", "write", "admin")
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 365 * 86_400.0}
@@ -50,7 +53,7 @@ def _run(options: Namespace, screen: Screen) -> int:
     return _revoke(client, options, screen)
 
 
-def _create(client: Any, options: Namespace, screen: Screen) -> int:
+def _create(client: RemoteClient, options: Namespace, screen: Screen) -> int:
     from ml_dash.cli.json_text import json_text
     from ml_dash.remote.failures import garbled
 
@@ -74,7 +77,7 @@ def _create(client: Any, options: Namespace, screen: Screen) -> int:
     return DONE
 
 
-def _tokens(client: Any) -> list[dict[str, Any]]:
+def _tokens(client: RemoteClient) -> list[dict[str, Any]]:
     from ml_dash.remote.failures import garbled
 
     found = client.json("GET", "/tokens")
@@ -84,7 +87,7 @@ def _tokens(client: Any) -> list[dict[str, Any]]:
     return tokens
 
 
-def _list(client: Any, options: Namespace, screen: Screen) -> int:
+def _list(client: RemoteClient, options: Namespace, screen: Screen) -> int:
     from ml_dash.cli.json_text import json_text
 
     found = _tokens(client)
@@ -101,7 +104,7 @@ def _list(client: Any, options: Namespace, screen: Screen) -> int:
     return DONE
 
 
-def _revoke(client: Any, options: Namespace, screen: Screen) -> int:
+def _revoke(client: RemoteClient, options: Namespace, screen: Screen) -> int:
     wanted = options.token
     found = [t for t in _tokens(client) if wanted in (str(t["id"]), t.get("name"))]
     if not found:
@@ -127,7 +130,7 @@ def _seconds(text: str) -> float | None:
 
 TOKEN = Command(
     name="token",
-    usage=("ACTION [NAME] [--scope read|write|admin] [--expires TIME] [--url URL] [--json]"),
+    usage="ACTION [NAME] [--scope read|write|admin] [--expires TIME] [--url URL] [--json]",
     summary="make, list and revoke tokens for machines",
     details=(
         "A token goes into ML_DASH_TOKEN where nobody can log in, such as CI. It does\n"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ml_dash.cli.browser import has_screen, open_page
 from ml_dash.cli.command import DONE, Command, CommandError, take_root
 from ml_dash.cli.screen import Screen
+from ml_dash.cli.target import root_of
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -18,23 +20,19 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _ui(options: Namespace, screen: Screen) -> int:
-    from pathlib import Path
-
-    from ml_dash.settings import load
-
     try:
         from ml_dash.server.folder.serving import serve_folder
     except ImportError as error:
         raise CommandError(str(error)) from None
-    root = Path(load({"root": options.root}).root).absolute()
+    root = root_of(options).absolute()
     if not root.is_dir():
         raise CommandError(f"there is no folder {root}; record a run, or name another with --root")
 
     def ready(url: str) -> None:
         screen.say(f"the runs of {root}: {url}")
         screen.say("Ctrl-C ends it")
-        if not options.no_browser:
-            _open(url)
+        if not options.no_browser and has_screen():
+            open_page(url)
 
     try:
         serve_folder(root, options.port, ready, edit=options.edit)
@@ -47,19 +45,6 @@ def _ui(options: Namespace, screen: Screen) -> int:
             f"cannot listen on port {options.port}: {error.strerror}; try --port 0"
         ) from None
     return DONE
-
-
-def _open(url: str) -> None:
-    """Open the browser, where there is a screen that it can be seen on."""
-    import os
-    import sys
-    import webbrowser
-
-    seen = sys.platform in ("darwin", "win32") or any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
-    if seen and not os.environ.get("SSH_CONNECTION"):
-        webbrowser.open(url)
 
 
 UI = Command(

@@ -238,10 +238,6 @@ class Page:
             mobile=False,
         )
 
-    def cookie(self, url: str, name: str, value: str) -> None:
-        """Give the browser a cookie for an address."""
-        self.command("Network.setCookie", url=url, name=name, value=value, httpOnly=True)
-
     def command(self, name: str, /, **parameters: Any) -> Any:
         """A command of the Chrome DevTools Protocol."""
         return self.driver.execute_cdp_cmd(name, parameters)

@@ -57,6 +57,23 @@ def test_the_overview_tells_who_what_and_when(page: Page, shown: Shown) -> None:
         assert part in text
 
 
+def test_the_environment_is_that_of_the_last_session(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rows about the run lie before it, such as heartbeats."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with Experiment("lab/resumed", dash_root=tmp_path / "runs", echo=False).run as experiment:
+            for number in range(220):
+                experiment.run.update(metadata={"number": number})
+    with Shown(tmp_path / "runs") as own:
+        own.view(page, "overview", "resumed")
+        page.wait_text(".run-card", "Environment")
+        assert str(tmp_path / "second") in page.text(".run-card")
+        page.leave()
+
+
 def test_params_of_one_run_are_all_shown(page: Page, shown: Shown) -> None:
     """Nested ones by their path; those that are searched for remain."""
     shown.view(page, "params", "one")
@@ -104,6 +121,24 @@ def test_messages_are_found_by_level_and_text(page: Page, shown: Shown) -> None:
     page.wait("location.search.includes('search=')")
 
 
+def test_messages_that_come_are_all_shown(page: Page, tmp_path: Path) -> None:
+    """The first of a run, in place of the word that there are none; and many at once."""
+    count = "document.querySelectorAll('.message').length"
+    made = Experiment("lab/live", dash_root=tmp_path, echo=False, environment=False)
+    with made.run as experiment, Shown(tmp_path) as live:
+        live.view(page, "logs", "live")
+        page.wait_text("#pane", "Nothing was logged.")
+        for begin, end in ((0, 1), (1, 901)):
+            for number in range(begin, end):
+                experiment.log(f"message {number}")
+            experiment.flush()
+            page.wait(f"{count} === {end}")
+            assert "Nothing was logged." not in page.text("#pane")
+        texts = "[...document.querySelectorAll('.text')].map((one) => one.textContent)"
+        assert page.evaluate(texts) == [f"message {number}" for number in range(901)]
+        page.leave()
+
+
 def test_a_message_leads_to_its_step(page: Page, shown: Shown) -> None:
     """The number before a message moves the cursor of all tabs."""
     shown.view(page, "logs", "one", level="error")
@@ -124,6 +159,23 @@ def test_files_are_shown_and_saved(page: Page, shown: Shown) -> None:
     page.wait_text(".shown pre", '"mean": [')
     shown.view(page, "files", "one", file="front/frame_00002.png")
     page.wait("document.querySelector('.shown img')?.naturalWidth === 32")
+
+
+def test_a_picture_is_let_go_when_another_file_is_shown(page: Page, shown: Shown) -> None:
+    """However many are looked at, one is held."""
+    shown.view(page, "files", "one", file="front/frame_00002.png")
+    page.wait("document.querySelector('.shown img')?.naturalWidth === 32")
+    page.run(
+        """
+        window.freed = [];
+        const free = URL.revokeObjectURL;
+        URL.revokeObjectURL = (url) => { freed.push(url); free.call(URL, url); };
+        """
+    )
+    source = page.evaluate("document.querySelector('.shown img').src")
+    page.click('[data-path="results/notes.md"]')
+    page.wait_text(".shown", "# What this is")
+    assert page.evaluate("freed") == [source]
 
 
 def test_the_tree_is_searched(page: Page, shown: Shown) -> None:

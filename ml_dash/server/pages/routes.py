@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from ml_dash.server.accounts import cookies
 from ml_dash.server.accounts.account_pages import Visitor
@@ -92,7 +92,7 @@ def _static() -> tuple[str, dict[str, bytes]]:
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     made = Environment(
         loader=PackageLoader("ml_dash.server.pages", ""),
         autoescape=True,

@@ -2,7 +2,7 @@
 /** The columns that the table of runs can have. */
 
 import { h } from "./dom.js";
-import { ago, count, duration, moment, short } from "./format.js";
+import { ago, count, duration, lasted, moment, short } from "./format.js";
 
 /** Shown until a user chooses. */
 export const STANDARD = ["name", "project", "status", "started", "duration", "tags", "host", "commit", "rows", "files"];
@@ -46,13 +46,6 @@ export function columnsFor(keys) {
 export function valuesOf(runs) {
   const names = (/** @type {string} */ room) => [...new Set(runs.flatMap((run) => Object.keys(run[room] ?? {})))].sort();
   return { params: names("params"), metrics: names("metrics") };
-}
-
-/** @param {any} run @returns {number} */
-function lasted(run) {
-  if (run.started === null) return NaN;
-  const running = run.status === "RUNNING";
-  return (running ? Date.now() / 1000 : (run.ended ?? run.heartbeat ?? run.updated)) - run.started;
 }
 
 /** @param {any} run */

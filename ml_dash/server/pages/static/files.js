@@ -30,6 +30,8 @@ class Files {
     this.run = run;
     this.context = context;
     this.asked = 0;
+    /** Ends what the file that is shown has asked for and holds. */
+    this.ending = new AbortController();
     /** Folders that were opened or closed by hand. @type {Map<string, boolean>} */
     this.opened = new Map();
     this.search = h("input", {
@@ -173,7 +175,9 @@ class Files {
     place.set({ file: file.path });
     const url = api.address(`${this.base}/${api.encodePath(file.path)}`);
     const name = file.path.split("/").at(-1);
-    const { signal } = this.context;
+    this.ending.abort();
+    this.ending = new AbortController();
+    const signal = AbortSignal.any([this.context.signal, this.ending.signal]);
     const content = h("div", { class: "content" }, loading());
     replace(
       this.shown,

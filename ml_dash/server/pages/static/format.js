@@ -15,10 +15,10 @@ export function short(value) {
 export function number(value) {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  if (Number.isInteger(value) && Math.abs(value) < 1e9) return signed(String(value));
+  if (Number.isInteger(value) && Math.abs(value) < 1e9) return minus(String(value));
   const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-4) return signed(value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e"));
-  return signed(String(Number(value.toPrecision(4))));
+  if (size >= 1e6 || size < 1e-4) return minus(value.toExponential(3).replace(/\.?0+e/, "e").replace("e+", "e"));
+  return minus(String(Number(value.toPrecision(4))));
 }
 
 /** A count with thin spaces. @param {number} value */
@@ -52,6 +52,13 @@ export function duration(seconds) {
   return `${sign}${minutes} min ${Math.floor(all % 60)} s`;
 }
 
+/** For how many seconds a run has gone on; NaN where its start is not known. @param {any} run @returns {number} */
+export function lasted(run) {
+  if (run.started === null) return NaN;
+  const running = run.status === "RUNNING";
+  return (running ? Date.now() / 1000 : (run.ended ?? run.heartbeat ?? run.updated)) - run.started;
+}
+
 /** A moment by the clock of whoever looks. @param {number | null} seconds since 1970 */
 export function moment(seconds) {
   if (seconds === null || seconds === undefined) return "";
@@ -81,7 +88,7 @@ export function streamName(name) {
   }
 }
 
-/** @param {string} text */
-function signed(text) {
-  return text.replace("-", "−");
+/** A number's text with minus signs in place of hyphens. @param {string} text */
+export function minus(text) {
+  return text.replaceAll("-", "−");
 }

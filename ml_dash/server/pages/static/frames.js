@@ -15,6 +15,9 @@ const BEHIND = 30;
 const STORED = 192 << 20;
 const DRAWN = 160 << 20;
 const AT_ONCE = 3;
+/** Milliseconds after which frames that were not there are asked for again, at first and at most. */
+const AGAIN = 2000;
+const LATEST = 10_000;
 /** Seconds within which a frame of a step is saved, and its rows. */
 const LAG = 2;
 
@@ -46,8 +49,10 @@ export class Camera {
     this.decoding = new Set();
     /** @type {Set<number>} */
     this.fetching = new Set();
-    /** Chunks that could not be had, and when to ask again. @type {Map<number, number>} */
+    /** Chunks that could not be had, and when to ask again. @type {Map<number, {pause: number, until: number}>} */
     this.failed = new Map();
+    /** How many pictures one answer may have; 0 where each is asked for alone, since even one is too large. */
+    this.together = CHUNK;
     /** @type {Error | null} */
     this.trouble = null;
     this.place = 0;
@@ -64,12 +69,22 @@ export class Camera {
   /** Reads which frames there are; again, to learn of those that came since. */
   async load() {
     const before = this.next;
+    const known = [...this.hashes];
     let count = await this.#read(before);
     // What was encoded at the same time may come out of order, and a hash may come late
     if (this.length !== count || this.hashes.includes(/** @type {any} */ (null), this.page.begin)) count = await this.#read(this.page);
     if (this.length !== count) await this.#read({ cursor: "", begin: 0 });
     this.page = before;
     this.ordered = this.steps.every((step, i) => !i || step >= this.steps[i - 1]);
+    known.forEach((hash, place) => hash !== this.hashes[place] && this.#drop(place));
+  }
+
+  /** Forgets the picture of a place at which there is another frame now. @param {number} place */
+  #drop(place) {
+    this.stored -= this.blobs.get(place)?.size ?? 0;
+    this.blobs.delete(place);
+    this.bitmaps.get(place)?.close();
+    this.bitmaps.delete(place);
   }
 
   /** Reads all that is behind a place, and says how many frames there are. @param {{cursor: string, begin: number}} from */
@@ -170,7 +185,7 @@ export class Camera {
     this.decoding.add(place);
     try {
       const bitmap = await createImageBitmap(blob);
-      if (this.signal.aborted || !this.kept?.has(place)) bitmap.close();
+      if (this.signal.aborted || !this.kept?.has(place) || this.blobs.get(place) !== blob) bitmap.close();
       else {
         this.bitmaps.set(place, bitmap);
         this.onPicture(place);
@@ -180,40 +195,73 @@ export class Camera {
       this.onPicture(place);
     } finally {
       this.decoding.delete(place);
+      if (this.blobs.get(place) !== blob) this.#work(); // another frame has come there
     }
   }
 
   /** @param {number} chunk @param {boolean} urgent */
   async #fetch(chunk, urgent) {
     if (this.fetching.has(chunk) || this.fetching.size >= AT_ONCE + (urgent ? 1 : 0)) return;
-    if ((this.failed.get(chunk) ?? 0) > performance.now()) return;
+    if ((this.failed.get(chunk)?.until ?? 0) > performance.now()) return;
     this.fetching.add(chunk);
     const first = chunk * CHUNK;
     const hashes = this.hashes.slice(first, first + CHUNK);
+    const missing = new Set(hashes.filter((_, i) => !this.blobs.has(first + i)));
     try {
-      const wanted = [...new Set(hashes.filter(Boolean))];
-      const body = await api.bytes(
-        `runs/${encodeURIComponent(this.run.id)}/blobs/batch`,
-        { sha256: wanted.join(",") },
-        { signal: this.signal },
-      );
-      const parts = unpack(body);
-      hashes.forEach((hash, i) => {
-        const part = parts.get(hash);
-        if (part) this.#keep(first + i, new Blob([part], { type: this.types[first + i] }));
+      await this.#bring([...missing].filter(Boolean), (parts) => {
+        hashes.forEach((hash, i) => {
+          const part = parts.get(hash);
+          // There may be another frame by now: one that was saved before and encoded after it
+          if (part && this.hashes[first + i] === hash) this.#keep(first + i, new Blob([part], { type: this.types[first + i] }));
+        });
+        parts.forEach((_, hash) => missing.delete(hash));
+        this.#work();
       });
-      if (parts.size < wanted.length) this.failed.set(chunk, performance.now() + 2000); // on their way
+      if (missing.size) this.#again(chunk); // they are on their way
+      else this.failed.delete(chunk);
       this.trouble = null;
     } catch (error) {
       if (this.signal.aborted) return;
       this.trouble = /** @type {Error} */ (error);
-      this.failed.set(chunk, performance.now() + 2000);
+      this.#again(chunk);
       this.onPicture(this.place);
-      setTimeout(() => this.#work(), 2100);
     } finally {
       this.fetching.delete(chunk);
       this.#work();
     }
+  }
+
+  /**
+   * Brings pictures, in as many answers as their size takes; what is not there yet is left out.
+   *
+   * @param {string[]} hashes @param {(parts: Map<string, ArrayBuffer>) => void} take
+   */
+  async #bring(hashes, take) {
+    const base = `runs/${encodeURIComponent(this.run.id)}/blobs`;
+    const { signal } = this;
+    for (let begin = 0; begin < hashes.length; ) {
+      const own = hashes.slice(begin, begin + Math.max(1, this.together));
+      const alone = !this.together;
+      try {
+        if (alone) take(new Map([[own[0], await api.bytes(`${base}/${own[0]}`, {}, { signal })]]));
+        else take(unpack(await api.bytes(`${base}/batch`, { sha256: own.join(",") }, { signal })));
+      } catch (error) {
+        const status = error instanceof api.ApiError ? error.status : 0;
+        if (status === 413 && !alone) {
+          this.together = Math.min(this.together, own.length >> 1);
+          continue;
+        }
+        if (status !== 404 || !alone) throw error;
+      }
+      begin += own.length;
+    }
+  }
+
+  /** Asks for a chunk once more, a while later. @param {number} chunk */
+  #again(chunk) {
+    const pause = Math.min(2 * (this.failed.get(chunk)?.pause ?? AGAIN / 2), LATEST);
+    this.failed.set(chunk, { pause, until: performance.now() + pause });
+    setTimeout(() => this.#work(), pause + 100);
   }
 
   /** @param {number} place @param {Blob} blob */

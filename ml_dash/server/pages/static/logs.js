@@ -10,7 +10,7 @@ import { empty, failure, loading } from "./states.js";
 
 const PAGE = 200;
 const MOST = 5000;
-const LEVELS = ["", "debug", "info", "warn", "error", "fatal"];
+const LEVELS = ["", "debug", "info", "warning", "error", "fatal"];
 const OWN = new Set(["timestamp", "level", "message", "step"]);
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
@@ -32,6 +32,8 @@ class Logs {
     this.next = null;
     this.asked = 0;
     this.bottom = true;
+    this.behind = false;
+    this.following = false;
     this.search = h("input", {
       type: "search",
       placeholder: "Find in messages",
@@ -114,26 +116,40 @@ class Logs {
 
   /** @param {{run: any, paths: Record<string, number>}} news */
   async #grown({ run, paths }) {
-    if (run.id !== this.run.id || !("logs" in paths) || this.busy) return;
-    this.busy = true;
-    const asked = this.asked;
+    if (run.id !== this.run.id || !("logs" in paths)) return;
+    this.behind = true;
+    if (this.following) return; // what is under way looks at it afterwards
+    this.following = true;
     try {
-      const known = this.rows.at(-1)?.timestamp ?? null;
-      const answer = await this.#ask(known === null ? {} : { start_time: known });
-      if (asked !== this.asked) return;
-      const there = new Set(this.rows.slice(-PAGE).map(key));
-      const fresh = answer.rows.reverse().filter((/** @type {any} */ row) => !there.has(key(row)));
-      if (!fresh.length) return;
-      this.rows = [...this.rows, ...fresh];
-      this.list.append(...fresh.map((/** @type {any} */ row) => this.#line(row)));
-      while (this.list.children.length > MOST) this.list.firstChild?.remove();
-      this.#tell();
-      if (this.bottom) this.list.scrollTop = this.list.scrollHeight;
+      while (this.behind && !this.context.signal.aborted) {
+        this.behind = false;
+        await this.#newer();
+      }
     } catch {
       // the next growth, or a reload, brings it
     } finally {
-      this.busy = false;
+      this.following = false;
     }
+  }
+
+  /** What came after that which is shown: many messages, where a program logs fast. */
+  async #newer() {
+    const asked = this.asked;
+    const last = this.rows.at(-1);
+    const answer = await this.#ask(last ? { start_time: last.timestamp, limit: MOST } : {});
+    if (asked !== this.asked || !answer.rows.length) return;
+    if (!last || answer.next) {
+      await this.reload(); // nothing to go on from, or not all of it
+      return;
+    }
+    const there = new Set(this.rows.slice(-PAGE).map(key));
+    const fresh = answer.rows.reverse().filter((/** @type {any} */ row) => !there.has(key(row)));
+    if (!fresh.length) return;
+    this.rows = [...this.rows, ...fresh];
+    this.list.append(...fresh.map((/** @type {any} */ row) => this.#line(row)));
+    while (this.list.children.length > MOST) this.list.firstChild?.remove();
+    this.#tell();
+    if (this.bottom) this.list.scrollTop = this.list.scrollHeight;
   }
 
   #draw() {

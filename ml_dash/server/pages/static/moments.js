@@ -4,21 +4,27 @@
 import * as api from "./api.js";
 import { originOf } from "./clocks.js";
 
-const MOST = 50; // streams of one request
+const AT_ONCE = 50; // streams of one request
 
 /**
- * The rows of some streams at a spot.
+ * The rows of some streams at a spot, in as many answers as it takes.
  *
  * @param {any} run @param {string[]} streams
  * @param {{step?: number | null, time?: number | null, nth?: number}} when a step, a time in seconds since 1970, or both
  * @param {AbortSignal} signal
  * @returns {Promise<Record<string, any>>} null where a stream has none
  */
-export async function rowsAt(run, streams, when, signal) {
-  if (!streams.length) return {};
+export async function readAt(run, streams, when, signal) {
   const path = `runs/${encodeURIComponent(run.id)}/at`;
-  const found = await api.get(path, { ...when, stream: streams.slice(0, MOST) }, { signal }).catch(() => ({ streams: {} }));
-  return found.streams;
+  const parts = [];
+  for (let first = 0; first < streams.length; first += AT_ONCE) parts.push(streams.slice(first, first + AT_ONCE));
+  const answers = await Promise.all(parts.map((stream) => api.get(path, { ...when, stream }, { signal })));
+  return Object.assign({}, ...answers.map((answer) => answer.streams));
+}
+
+/** The same; none where they cannot be had. @type {typeof readAt} */
+export function rowsAt(run, streams, when, signal) {
+  return readAt(run, streams, when, signal).catch(() => ({}));
 }
 
 export class Moments {

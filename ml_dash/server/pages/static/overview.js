@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { h, replace, style } from "./dom.js";
-import { ago, bytes, count, duration, moment, short } from "./format.js";
+import { ago, bytes, count, duration, lasted, moment, short } from "./format.js";
 
 /** @param {HTMLElement} root @param {import("./view.js").Context} context */
 export async function show(root, context) {
@@ -21,7 +21,6 @@ function card(run, signal) {
   loadReadme(run, readme, signal);
   loadEnvironment(run, environment, signal);
   const running = run.status === "RUNNING";
-  const lasted = (running ? Date.now() / 1000 : (run.ended ?? run.heartbeat ?? run.updated)) - run.started;
   return h(
     "article",
     { class: "card run-card", data: { run: run.id } },
@@ -30,7 +29,7 @@ function card(run, signal) {
     facts([
       ["Status", h("span", { class: `status ${run.status.toLowerCase()}` }, run.status.toLowerCase())],
       ["Started", run.started === null ? "" : `${moment(run.started)} (${ago(run.started)})`],
-      ["Lasted", duration(lasted)],
+      ["Lasted", duration(lasted(run))],
       ["Heard of", running ? ago(run.heartbeat ?? run.updated) : ""],
       ["Host", run.host ?? ""],
       ["Commit", commit(run.git)],
@@ -64,7 +63,8 @@ function commit(git) {
 /** @param {any} run @param {HTMLElement} into @param {AbortSignal} signal */
 async function loadEnvironment(run, into, signal) {
   try {
-    const rows = await api.lines(`runs/${encodeURIComponent(run.id)}/streams/run/rows`, { limit: 200 }, { signal });
+    // Of the last session: all rows, since heartbeats lie between those of two
+    const rows = await api.lines(`runs/${encodeURIComponent(run.id)}/streams/run/rows`, { columns: "environment" }, { signal });
     const found = rows.map((row) => row.environment).filter(Boolean).at(-1);
     if (!found) return;
     const { git: _, packages, ...rest } = found;

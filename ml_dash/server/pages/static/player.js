@@ -84,8 +84,8 @@ class Player {
 
   /** @param {any} run @returns {Promise<{name: string, count: number, origin: number}[]>} */
   async #cameras(run) {
-    const found = await api.get(`runs/${encodeURIComponent(run.id)}/frames`, {}, { signal: this.signal });
-    return found.cameras ?? found;
+    const { cameras } = await api.get(`runs/${encodeURIComponent(run.id)}/frames`, {}, { signal: this.signal });
+    return cameras;
   }
 
   /** What the slider goes through: the steps of the first run. */
@@ -173,7 +173,7 @@ async function learnAll(run, cameras, signal) {
  */
 async function findMarkers(run, timeline, signal) {
   if (!timeline.times.length) return [];
-  const { rows } = await api.get(`runs/${encodeURIComponent(run.id)}/logs`, { level: "warn", limit: MARKERS }, { signal });
+  const { rows } = await api.get(`runs/${encodeURIComponent(run.id)}/logs`, { level: "warning", limit: MARKERS }, { signal });
   const origin = originOf(run, "logs");
   const places = rows.map((/** @type {any} */ row) =>
     markerAt(timeline, row.step, row.timestamp - origin),
@@ -199,7 +199,8 @@ class View {
     this.canvas = h("canvas", { width: 4, height: 3, role: "img", "aria-label": `frame of ${camera.name}` });
     this.over = h("div", { class: "over", hidden: true, role: "status" });
     this.said = h("span", { class: "dim mono" });
-    this.shown = -1;
+    /** @type {ImageBitmap | null} */
+    this.shown = null;
     this.came = -Infinity; // when frames came that were not there when the page was opened
     const several = context.runs.length > 1;
     const swatch = several ? h("span", { class: "swatch", style: { background: camera.run.colour } }) : null;
@@ -244,8 +245,8 @@ class View {
     this.said.textContent = `${Number.isNaN(step) ? "" : `step ${step} · `}${duration(this.camera.times[place])}`;
     const picture = this.camera.show(place);
     if (picture) {
-      if (this.shown !== place) this.#paint(picture);
-      this.shown = place;
+      if (this.shown !== picture) this.#paint(picture);
+      this.shown = picture;
       this.canvas.dataset.step = Number.isNaN(step) ? "" : String(step);
       this.#say("");
     } else if (this.camera.trouble) this.#say(this.camera.trouble.message);

@@ -1,6 +1,8 @@
 // @ts-check
 /** From values to places on an axis and back, and the ticks of an axis. Pure functions. */
 
+import { minus } from "./format.js";
+
 /** @typedef {{low: number, high: number, log?: boolean}} Scale */
 /** @typedef {{value: number, label: string}} Tick */
 /** @typedef {{ticks: Tick[], base: string}} Ticks `base` is what each label is counted from */
@@ -101,7 +103,7 @@ export function numberTicks(scale, count, whole = false) {
   const label = labeller(unit, base ? Math.max(...values.map((v) => Math.abs(v - base))) : largest);
   return {
     ticks: values.map((value) => ({ value, label: (base ? "+" : "") + label(value - base) })),
-    base: base ? sign(String(base)) : "",
+    base: base ? minus(String(base)) : "",
   };
 }
 
@@ -111,8 +113,8 @@ function labeller(unit, largest) {
   if (suffix === "e") return (value) => scientific(value, unit);
   const size = unit / 10 ** power;
   const digits = Math.max(0, -Math.floor(Math.log10(size) + 1e-9));
-  if (suffix) return (value) => (value ? sign((value / 10 ** power).toFixed(digits)) + suffix : "0");
-  return (value) => sign(value.toFixed(Math.min(digits, 12)));
+  if (suffix) return (value) => (value ? minus((value / 10 ** power).toFixed(digits)) + suffix : "0");
+  return (value) => minus(value.toFixed(Math.min(digits, 12)));
 }
 
 /** @param {number} unit @param {number} largest @returns {[number, string]} */
@@ -126,7 +128,7 @@ function thousands(unit, largest) {
 function scientific(value, unit) {
   if (!value) return "0";
   const digits = rank(value) - rank(unit);
-  return sign(value.toExponential(Math.min(Math.max(digits, 0), 15)).replace("e+", "e"));
+  return minus(value.toExponential(Math.min(Math.max(digits, 0), 15)).replace("e+", "e"));
 }
 
 /** The power of ten of a number. @param {number} value */
@@ -138,20 +140,15 @@ function rank(value) {
 function plain(value) {
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e15 || size < 1e-3)) {
-    return sign(Number(value.toPrecision(12)).toExponential().replace("e+", "e"));
+    return minus(Number(value.toPrecision(12)).toExponential().replace("e+", "e"));
   }
   if (size >= 1e4 && Number.isInteger(value / 1000)) {
     for (const [power, suffix] of SUFFIXES) {
       const part = value / 10 ** power;
-      if (size >= 10 ** power && Number.isInteger(part * 100)) return sign(String(part)) + suffix;
+      if (size >= 10 ** power && Number.isInteger(part * 100)) return minus(String(part)) + suffix;
     }
   }
-  return sign(String(Number(value.toPrecision(12))));
-}
-
-/** @param {string} text */
-function sign(text) {
-  return text.replace(/-/g, "−");
+  return minus(String(Number(value.toPrecision(12))));
 }
 
 /** @param {number} low @param {number} high @param {number} count */

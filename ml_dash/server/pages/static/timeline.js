@@ -57,11 +57,10 @@ export class Timelines {
   async #index(stream) {
     const known = this.known.get(stream);
     const first = known ? Math.max(0, known.read - 1) : 0;
-    const ask = (/** @type {number} */ from) => api.get(`${this.base}/${api.encodePath(stream)}/index`, { column: "episode", first: from }, { signal: this.signal });
-    let index = await ask(first);
+    let index = await this.#ask(stream, first);
     let begin = first;
     if (known && first && index.columns.timestamp[0] !== known.timestamps[first]) {
-      index = await ask(0);
+      index = await this.#ask(stream, 0);
       begin = 0;
     }
     const { step, timestamp, episode } = index.columns;
@@ -73,6 +72,18 @@ export class Timelines {
     };
     this.known.set(stream, made);
     return made;
+  }
+
+  /** @param {string} stream @param {number} first @returns {Promise<any>} */
+  async #ask(stream, first) {
+    const path = `${this.base}/${api.encodePath(stream)}/index`;
+    const { signal } = this;
+    try {
+      return await api.get(path, { column: "episode", first }, { signal });
+    } catch (error) {
+      if (!(error instanceof api.ApiError) || error.status !== 413) throw error;
+      return api.get(path, { first }, { signal }); // episodes that are texts, of too many rows to read them all
+    }
   }
 }
 

@@ -5,12 +5,13 @@ import * as api from "./api.js";
 import { originOfCursor } from "./clocks.js";
 import { h, replace } from "./dom.js";
 import { short, streamName } from "./format.js";
+import { readAt } from "./moments.js";
 import { empty, failure } from "./states.js";
 
 const PAUSE = 60;
 const KEPT = 200;
-/** Streams that are asked for at once. */
-const MOST = 50;
+/** Streams that are shown. */
+const MOST = 200;
 const HIDDEN = new Set(["step", "timestamp", "_sequence", "_nonfinite"]);
 const LONGEST = 40;
 
@@ -45,8 +46,8 @@ export class Values {
     live.addEventListener(
       "segments",
       () => {
-        this.known.clear();
-        this.streams.clear();
+        [this.known, this.streams] = [new Map(), new Map()]; // what is under way fills the old ones
+        this.stale = true;
         this.#later();
       },
       { signal },
@@ -59,9 +60,10 @@ export class Values {
     if (this.waiting) return;
     this.waiting = true;
     setTimeout(async () => {
+      this.stale = false;
       await this.#show();
       this.waiting = false;
-      if (this.#key() !== this.key && !this.context.signal.aborted) this.#later();
+      if ((this.stale || this.#key() !== this.key) && !this.context.signal.aborted) this.#later();
     }, PAUSE);
   }
 
@@ -81,7 +83,9 @@ export class Values {
       const names = [...new Set(answers.flatMap((answer) => Object.keys(answer.streams)))];
       const blocks = names.flatMap((name) => answers.map((answer, i) => this.#draw(this.context.runs[i], name, answer.streams[name])));
       const shown = blocks.filter((block) => block !== null);
-      replace(this.element, shown.length ? shown : empty("No stream has a row here."));
+      const more = Math.max(...this.context.runs.map((run) => (this.streams.get(run.id)?.length ?? 0) - MOST));
+      const rest = more > 0 ? h("p", { class: "dim" }, `and ${more} more streams`) : null;
+      replace(this.element, shown.length ? shown : empty("No stream has a row here."), rest);
       this.element.dataset.at = key;
       this.shown = new Map(answers.map((answer, i) => [this.context.runs[i].id, answer.streams]));
       this.target.dispatchEvent(new Event("shown"));
@@ -93,49 +97,50 @@ export class Values {
   /** @param {any} run @param {string} key */
   async #ask(run, key) {
     const name = `${run.id} ${key}`;
-    if (!this.known.has(name)) {
+    const { known } = this;
+    if (!known.has(name)) {
       const { step, time, nth } = this.context.cursor.moment();
       // Another run goes by its own clock: of it only the step counts
       const own = run === this.context.runs[0] || step === null;
       const at = time === null || !own ? null : time + originOfCursor(run);
       const where = step === null ? { time: at } : { step, time: at, nth };
-      const stream = await this.#streams(run);
-      if (!stream.length) return { streams: {} };
-      const answer = await api.get(`runs/${encodeURIComponent(run.id)}/at`, { ...where, stream }, { signal: this.context.signal });
-      if (this.known.size > KEPT) this.known.delete(this.known.keys().next().value ?? "");
-      this.known.set(name, answer);
+      const names = (await this.#streams(run)).slice(0, MOST);
+      const answer = { streams: await readAt(run, names, where, this.context.signal) };
+      if (known.size > KEPT) known.delete(known.keys().next().value ?? "");
+      known.set(name, answer);
     }
-    return this.known.get(name);
+    return known.get(name);
   }
 
-  /** Names of what is shown of a run. @param {any} run @returns {Promise<string[]>} */
+  /** Names of the tracks and metrics of a run. @param {any} run @returns {Promise<string[]>} */
   async #streams(run) {
-    if (!this.streams.has(run.id)) {
+    const { streams } = this;
+    if (!streams.has(run.id)) {
       const all = await api.get(`runs/${encodeURIComponent(run.id)}/streams`, {}, { signal: this.context.signal });
       const names = all.map((/** @type {any} */ stream) => stream.name).filter((/** @type {string} */ name) => /^(tracks|metrics)\//.test(name));
-      this.streams.set(run.id, names.slice(0, MOST));
+      streams.set(run.id, names);
     }
-    return this.streams.get(run.id) ?? [];
+    return streams.get(run.id) ?? [];
   }
 
   /** @param {any} run @param {string} name @param {any} row */
   #draw(run, name, row) {
-      if (!row) return null;
-      const { step } = this.context.cursor.get();
-      const many = this.context.runs.length > 1;
-      const late = row.step !== undefined && row.step !== null && row.step !== step ? ` at step ${row.step}` : "";
-      return h(
-        "div",
-        { data: { stream: name, run: run.id } },
-        h(
-          "h3",
-          {},
-          many ? h("span", { class: "swatch", style: { background: run.colour } }) : null,
-          streamName(name),
-          h("span", { class: "dim" }, late),
-        ),
-        h("dl", {}, leaves(row).map(([field, value]) => [h("dt", { title: field }, field), h("dd", {}, value)])),
-      );
+    if (!row) return null;
+    const { step } = this.context.cursor.get();
+    const many = this.context.runs.length > 1;
+    const late = row.step !== undefined && row.step !== null && row.step !== step ? ` at step ${row.step}` : "";
+    return h(
+      "div",
+      { data: { stream: name, run: run.id } },
+      h(
+        "h3",
+        {},
+        many ? h("span", { class: "swatch", style: { background: run.colour } }) : null,
+        streamName(name),
+        h("span", { class: "dim" }, late),
+      ),
+      h("dl", {}, leaves(row).map(([field, value]) => [h("dt", { title: field }, field), h("dd", {}, value)])),
+    );
   }
 }
 
