@@ -109,6 +109,13 @@ def test_samples_are_found_by_time(session) -> None:
     assert session.nearest(149)["count"] == 1 and session.nearest(151)["count"] == 2
 
 
+def test_times_that_samples_are_found_by_cannot_be_changed(session) -> None:
+    """An error is told where `find` would go wrong later; ranges alike."""
+    for one in (session, session[1:]):
+        with pytest.raises(ValueError, match="read-only"):
+            one.frame_timestamps[0] = -1.0
+
+
 def test_ranges_are_sessions(session) -> None:
     """By number and by time, of each other too."""
     assert [sample["count"] for sample in session[4:10:2]] == [4, 6, 8]

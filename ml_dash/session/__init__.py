@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ml_dash.export.columns import Column
 from ml_dash.export.pictures import Size, check_size
+from ml_dash.reading.parts import read_only
 from ml_dash.session.batches import FRAME, TIME, Keys, columns_of, grouped, windows
 from ml_dash.session.store import SUFFIX, Frames, Lines, find, read_metadata
 
@@ -57,7 +58,8 @@ class Session:
 
     Attributes:
         metadata: what `<session>_metadata.json` says.
-        frame_timestamps: milliseconds since the start: shape (N,), float32 as they were saved.
+        frame_timestamps: milliseconds since the start: shape (N,), float32 as they were saved;
+            read-only, since `find` goes by them.
     """
 
     metadata: dict[str, Any]
@@ -72,7 +74,7 @@ class Session:
         count = self._count()
         self._numbers: NDArray[np.int64] = np.arange(count, dtype=np.int64)
         self._columns: dict[str, Column] | None = None
-        self.frame_timestamps = self._timestamps(count)
+        self.frame_timestamps = read_only(self._timestamps(count))
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -262,7 +264,7 @@ class Session:
         part: Session = object.__new__(Session)
         part.__dict__.update(self.__dict__)
         part._numbers = self._numbers[numbers]
-        part.frame_timestamps = self.frame_timestamps[numbers]
+        part.frame_timestamps = read_only(self.frame_timestamps[numbers])
         return part
 
     def _complete(self) -> tuple[Session, NDArray[np.int64]]:
