@@ -147,6 +147,24 @@ def test_the_end_of_a_login_is_told_in_words(error: str, text: str) -> None:
         )
 
 
+def test_an_answer_that_got_lost_with_the_token_is_told() -> None:
+    """A code is good for one answer: asked again, the server says no more than that it was used."""
+    clock = Clock()
+    used = answer(400, {"error": "invalid_grant"})
+    transport = Scripted(UnreachableError("the answer broke off"), used)
+    with pytest.raises(LoginError, match="got lost on its way; run `ml-dash login` again"):
+        device.wait(transport, begun(), sleep=clock.sleep, clock=clock)
+
+
+def test_no_connection_is_kept_between_two_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is idle for the interval is closed by many proxies just when it is used again."""
+    clock, transport = Clock(), Scripted(PENDING, PENDING, answer(200, TOKENS))
+    open_at: list[int] = []
+    monkeypatch.setattr(transport, "close", lambda: open_at.append(len(clock.slept)))
+    device.wait(transport, begun(), sleep=clock.sleep, clock=clock)
+    assert open_at == [0, 1, 2]
+
+
 def test_nobody_is_asked_beyond_the_end_of_a_code() -> None:
     """Also by a server that never says that it has ended."""
     clock = Clock()

@@ -122,6 +122,17 @@ def test_a_file_that_others_could_read_is_closed_and_told(
     assert kept.load(URL) == TOKENS
     assert mode(kept.path) == 0o600
     assert "could be read by others" in caplog.text
+
+
+def test_where_a_file_system_knows_no_permissions_nothing_is_claimed(
+    kept: TokenStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on some mounts, and on Windows: the tokens are read, and not said to be safe now."""
+    kept.save(URL, TOKENS)
+    kept.path.chmod(0o644)
+    monkeypatch.setattr(Path, "chmod", lambda self, mode: None)
+    assert kept.load(URL) == TOKENS
+    assert not caplog.records
     assert "canary" not in caplog.text
 
 
@@ -247,3 +258,22 @@ def test_a_lock_keeps_other_processes_out_until_it_is_left(tmp_path: Path) -> No
         process.kill()
     with locked(path, patience=5.0), pytest.raises(LockedError), locked(path, patience=0.0):
         pass
+
+
+def test_a_lock_that_was_let_go_is_free_though_a_child_was_forked_meanwhile(tmp_path: Path) -> None:
+    """The child has the file open, too, for as long as it lives."""
+    path = tmp_path / "x.lock"
+    reading, writing = os.pipe()
+    with locked(path):
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+    os.close(reading)
+    try:
+        with locked(path, patience=0.0):
+            pass
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)

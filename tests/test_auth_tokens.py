@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -289,3 +291,19 @@ def test_several_processes_go_on_with_one_login_whose_token_ended(
     assert server.count("POST", "/oauth/token") - before == 1
     credentials = Credentials(server.url, store=kept)
     assert credentials.refresh(credentials.header() or ""), "the family was revoked"
+
+
+def test_a_child_forked_while_a_thread_renews_renews_by_itself(
+    kept: TokenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is not there to end what it was at."""
+    credentials = Credentials(URL, store=kept)
+    stale = credentials.header()
+    assert stale is not None
+    serve(monkeypatch, answer(200, NEXT))
+    with credentials._lock:  # as a thread that renews holds it
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)
+            os._exit(0 if credentials.refresh(stale) else 1)
+    assert os.waitpid(child, 0)[1] == 0

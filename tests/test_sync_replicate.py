@@ -181,6 +181,20 @@ def test_a_file_that_is_gone_is_reported_and_the_others_arrive(tmp_path: Path) -
     assert sorted(server.blobs.values()) == [b"anew", b"kept"]
 
 
+def test_a_content_is_sent_from_any_file_that_still_has_it(tmp_path: Path) -> None:
+    """As of `best.bin` and `last.bin`, whichever of them goes on to be written."""
+    with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:
+        files = experiment.files("models")
+        for name in ("best", "last"):
+            for content, ending in ((b"small", "bin"), (bytes(2 << 20), "large")):
+                files.save_blob(content, to=f"{name}.{ending}")
+    for place in (tmp_path / "a/b/files/data/models").glob("last.*"):
+        place.write_bytes(b"another epoch")
+    server = MemoryServer()
+    assert replicate(tmp_path / "a/b", client_of(server)).ok
+    assert sorted(server.blobs.values(), key=len) == [b"small", bytes(2 << 20)]
+
+
 def test_a_large_file_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     """Parts that the server has are not sent again."""
     with Experiment("a/b", dash_root=tmp_path, **QUIET).run as experiment:

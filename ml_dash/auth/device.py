@@ -96,9 +96,10 @@ def wait(
         RemoteError: the server answers with something else.
     """
     until = clock() + grant.expires_in
-    interval = grant.interval
+    interval, unheard = grant.interval, False
     form = {"grant_type": GRANT, "device_code": grant.device_code, "client_id": CLIENT}
     while clock() + interval < until:
+        transport.close()  # many servers close what is idle for 5 seconds, just as we ask again
         sleep(interval)
         try:
             found, error = ask(transport, grant.endpoints.token, form)
@@ -108,7 +109,7 @@ def wait(
         except UnreachableError as trouble:
             if trouble.kind in ("tls", "html", "redirect"):
                 raise
-            interval = min(_LONGEST, interval * 2)
+            interval, unheard = min(_LONGEST, interval * 2), True
             continue
         if not error:
             tokens = tokens_of(found, grant.endpoints)
@@ -124,6 +125,10 @@ def wait(
             break
         elif error == "authorization_pending":
             interval = max(grant.interval, min(interval, _LONGEST))
+        elif error == "invalid_grant" and unheard:  # a code is used once, and that was just now
+            raise LoginError(
+                "the answer with the token got lost on its way; run `ml-dash login` again"
+            )
         else:
             raise LoginError(f"{transport.url} ended the login: {_said(found, error)}")
     raise LoginError("the code was not entered in time; run `ml-dash login` again")

@@ -72,7 +72,10 @@ def locked(
             if time.monotonic() >= until:
                 raise LockedError(f"another process holds {path}")
             sleep(_POLL)
-        yield
+        try:
+            yield
+        finally:
+            _let_go(handle)
     finally:
         os.close(handle)
 
@@ -88,6 +91,9 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _let_go(handle: int) -> None:
+        """Closing it does."""
+
 else:
     import fcntl
 
@@ -97,3 +103,7 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _let_go(handle: int) -> None:
+        # Closing does not, where a process was forked meanwhile: that one has it open, too
+        fcntl.flock(handle, fcntl.LOCK_UN)

@@ -144,7 +144,8 @@ class TokenStore:
             if self.path.stat().st_mode & 0o077:
                 with contextlib.suppress(OSError):
                     self.path.chmod(0o600)
-                    logger.warning("%s could be read by others; now it cannot", self.path)
+                    if not self.path.stat().st_mode & 0o077:  # some file systems only pretend
+                        logger.warning("%s could be read by others; now it cannot", self.path)
             found = orjson.loads(self.path.read_bytes())
         except (OSError, ValueError):
             return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def _token_of_environment(url: str) -> str | None:
 
 
 class Credentials:
-    """What a user has for one server. Threads may share it.
+    """What a user has for one server. Threads and forked processes may share it.
 
     `ML_DASH_TOKEN` goes before what `ml-dash login` kept. Where `ML_DASH_URL` names a server, it is
     shown to that one alone: a wrong address learns nothing.
@@ -74,6 +75,7 @@ class Credentials:
         self._tried = float("-inf")
         self._told = False
         self._lock = threading.Lock()
+        self._process = os.getpid()
 
     def __repr__(self) -> str:
         return f"<Credentials for {self.url}>"
@@ -123,7 +125,7 @@ class Credentials:
         """
         if self._given is not None:
             return False
-        with self._lock:
+        with self._lock_of_process():
             if self._tokens is not None and _bearer(self._tokens) != stale:
                 return True  # another thread was faster
             try:
@@ -137,9 +139,12 @@ class Credentials:
                 return False
         raise trouble
 
-    def after_fork(self) -> None:
-        """Be usable in a child, whatever other threads of its parent were at."""
-        self._lock = threading.Lock()
+    def _lock_of_process(self) -> threading.Lock:
+        """Another one in a forked child: its parent's may be held by a thread that is not there."""
+        if self._process != os.getpid():
+            self._lock = threading.Lock()
+            self._process = os.getpid()
+        return self._lock
 
     def _is_due(self, held: Tokens) -> bool:
         if held.refresh is None or held.expires is None:

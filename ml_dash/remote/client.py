@@ -123,14 +123,11 @@ class RemoteClient:
             return None
         import orjson
 
-        found: Any = None
         try:
-            found = orjson.loads(response.content)
-        except ValueError:
-            found = _BROKEN
-        if found is _BROKEN:
-            raise garbled(self.url, "is not JSON, or not all of it")
-        return found
+            return orjson.loads(response.content)
+        except ValueError:  # which has all of the answer in it
+            pass
+        raise garbled(self.url, "is not JSON, or not all of it")
 
     @property
     def moved(self) -> float:
@@ -154,6 +151,3 @@ class RemoteClient:
     def close(self) -> None:
         """Close the connections of this thread."""
         self._transport.close()
-
-
-_BROKEN = object()

@@ -80,6 +80,7 @@ def _routers() -> list[APIRouter]:
     from ml_dash.server.blobs import routes as blobs
     from ml_dash.server.pages import routes as web
     from ml_dash.server.projects import routes as projects
+    from ml_dash.server.runs import restore_routes as restoring
     from ml_dash.server.runs import routes as runs
     from ml_dash.server.segments import routes as segments
     from ml_dash.server.streams import live
@@ -98,6 +99,7 @@ def _routers() -> list[APIRouter]:
         blobs.router,
         projects.router,
         runs.router,
+        restoring.router,
         segments.router,
         streams.router,
         live.router,

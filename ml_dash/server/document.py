@@ -61,6 +61,7 @@ ANSWERS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
 BODIES: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {
     ("post", f"{_RUN}/append"): (FRAMES, ()),
     ("post", f"{_RUN}/blobs"): (FRAMES, ()),
+    ("post", f"{_RUN}/lost/rows"): (FRAMES, ()),
     ("put", f"{_RUN}/uploads/{{upload}}"): (_BYTES, ()),
     ("post", "/oauth/device_authorization"): (_FORM, ("client_id", "scope", "client_name")),
     ("post", "/oauth/token"): (

@@ -135,6 +135,14 @@ class ObjectStore:
                 raise LostError(f"the object {key!r} is shorter than it was") from None
             raise  # the store is away
 
+    def size(self, key: str) -> int:
+        """How many bytes an object has; -1 where there is none."""
+        with self._gate.entered():
+            try:
+                return int(obstore.head(self._store, key)["size"])
+            except FileNotFoundError:
+                return -1
+
     def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are not there count as removed."""
         for key in keys:

@@ -15,17 +15,17 @@ from functools import partial
 from itertools import groupby
 from typing import Protocol
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ml_dash.server.accounts.attempts import WINDOW
 from ml_dash.server.accounts.locks import hold
-from ml_dash.server.accounts.secrets import KEPT
+from ml_dash.server.accounts.secrets import KEPT, forget_ended
 from ml_dash.server.blobs import uploads
 from ml_dash.server.database import Database
 from ml_dash.server.segments.compaction import compact_run, find_loose
 from ml_dash.server.settings import ServerSettings
-from ml_dash.server.store import ObjectStore
+from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import (
     Attempt,
     Blob,
@@ -34,7 +34,6 @@ from ml_dash.server.tables import (
     Garbage,
     Lease,
     Run,
-    Secret,
     Upload,
 )
 
@@ -98,7 +97,7 @@ class Sweeper:
             self.work()
 
     def work(self) -> None:
-        """One round; what fails is told, and tried again in the next one."""
+        """One round; what fails is told, and tried again once its lease is over."""
         for step in (self._compact, self._sweep, self._search):
             try:
                 step()
@@ -119,7 +118,7 @@ class Sweeper:
                     break
                 try:
                     compact_run(self._data, self._objects, run_id, self._now())
-                except OSError as error:  # what the store lost of one run is no other run's harm
+                except LostError as error:  # of one run is no other run's harm
                     logger.warning("the run %s cannot be compacted: %s", run_id, error)
                 after = run_id
         release(self._data, "compact")
@@ -193,8 +192,7 @@ def sweep_secrets(data: Database, now: float) -> None:
     """Delete tokens, sessions, devices and tries that ended long ago. API tokens stay."""
 
     def work(session: Session) -> None:
-        ended = or_(Secret.expires < now - KEPT, Secret.revoked < now - KEPT)
-        session.execute(delete(Secret).where(Secret.kind != "api", ended))
+        forget_ended(session, now)
         session.execute(delete(DeviceGrant).where(DeviceGrant.expires < now - KEPT))
         session.execute(delete(Attempt).where(Attempt.at < now - WINDOW))
 

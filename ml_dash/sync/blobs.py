@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_dash import wire
 from ml_dash.backends import LocalBackend
-from ml_dash.backends.blobs import BlobFolder
+from ml_dash.backends.blobs import CHUNK, BlobFolder
 from ml_dash.reading.files import DATA, INDEX, changes
 from ml_dash.reading.lines import Problems, Segment, read_blocks
 from ml_dash.reading.source import SUFFIX
@@ -57,6 +57,7 @@ class FileSender:
         self._offsets: dict[str, int] = {}
         self._waiting: dict[str, Entry] = {}
         self._given_up: dict[str, str] = {}
+        self._there: set[str] = set()  # what the server has of the files that are offered now
         self._part = wire.PART_SIZE  # halved where a proxy takes no requests of that size
 
     @property
@@ -95,6 +96,38 @@ class FileSender:
         self._offer(gathered.values(), progress)
         self._offsets |= ends
         return self.files > before
+
+    def send_again(self, hashes: Container[str]) -> None:
+        """Send contents that the server's store has lost, those that are whole here.
+
+        Raises:
+            RemoteError: the server does not take them now.
+        """
+        known, self._offsets = self._offsets, {}  # all of the index: a lost file may be an old one
+        try:
+            found: dict[str, Entry] = {}
+            for _, _, rows in self._read_index():
+                for _, timestamp, line in rows:
+                    entry = entry_of(line, timestamp) if line is not None else None
+                    if entry is not None and entry.sha256 in hashes and self._is_whole(entry):
+                        found[entry.sha256] = entry
+        finally:
+            self._offsets = known
+        for entries in batches(found.values()):
+            asked = [{"sha256": entry.sha256, "size": entry.size} for entry in entries]
+            self._client.json("POST", f"{self._path}/lost/contents", json={"blobs": asked})
+            self._offer(entries)
+
+    def _is_whole(self, entry: Entry) -> bool:
+        """Whether a file is what its row says: only then the server is asked to give up its own."""
+        digest = hashlib.sha256(usedforsecurity=False)
+        try:
+            with self._folder.open(entry.place) as file:
+                while data := file.read(CHUNK):
+                    digest.update(data)
+            return digest.hexdigest() == entry.sha256
+        except (OSError, ValueError):
+            return False
 
     # -- what to send ----------------------------------------------------------------------------
 
@@ -149,15 +182,30 @@ class FileSender:
     def _offer(
         self, entries: Iterable[Entry], progress: Callable[[int], None] | None = None
     ) -> None:
-        """Send those of some files that the server has not."""
-        wanted: dict[str, Entry] = {entry.sha256: entry for entry in entries}
-        if not wanted:
+        """Send those of some files that the server has not; what several are, once."""
+        same: dict[str, list[Entry]] = {}
+        for entry in entries:
+            same.setdefault(entry.sha256, []).append(entry)
+        if not same:
             return
-        missing = self._missing(list(wanted.values()))
-        for sha256 in wanted.keys() - missing:
-            self._waiting.pop(wanted[sha256].path, None)
-        large = [wanted[sha256] for sha256 in missing if wanted[sha256].size > wire.SMALL_BLOB]
-        small = [wanted[sha256] for sha256 in missing if wanted[sha256].size <= wire.SMALL_BLOB]
+        missing = self._missing([files[-1] for files in same.values()])
+        self._there = same.keys() - missing
+        left = {sha256: list(same[sha256]) for sha256 in missing}
+        while left:  # again, where one was replaced: another may still be what it was
+            self._send([files.pop() for files in left.values()], progress)
+            left = {
+                sha256: files
+                for sha256, files in left.items()
+                if files and sha256 not in self._there
+            }
+        for sha256 in self._there:
+            for entry in same[sha256]:
+                self._waiting.pop(entry.path, None)
+
+    def _send(self, entries: list[Entry], progress: Callable[[int], None] | None) -> None:
+        """Send files, of which no two are the same; what cannot be sent is waited for."""
+        large = [entry for entry in entries if entry.size > wire.SMALL_BLOB]
+        small = [entry for entry in entries if entry.size <= wire.SMALL_BLOB]
         with Pool(progress and (lambda: progress(self.files))) as pool:
             for batch in batches(small):
                 pool.submit(partial(self._send_small, batch))
@@ -263,6 +311,7 @@ class FileSender:
     def _done(self, entry: Entry, size: int) -> None:
         self.files += 1
         self.bytes += size
+        self._there.add(entry.sha256)
         self._waiting.pop(entry.path, None)
 
     def _wait(self, entry: Entry, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -59,32 +60,55 @@ def stored_files(client: RemoteClient, run_path: str) -> set[str]:
             return found
 
 
-def lost_there(client: RemoteClient, run: dict[str, Any], folder: Path) -> list[str]:
-    """What the server's store has lost of a run that its database knows, in one sentence, if any.
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What the store behind a server has lost of a run that its database knows.
 
-    Older servers do not tell; it costs them a list of objects, and nothing is read.
+    Attributes:
+        count: of segments and files.
+        names: the first of them.
+        chunks: lines that can be sent again: `segment`, `offset`, `size`.
+        contents: the SHA-256 of files that can be; both are empty with older servers.
+    """
 
-    Args:
-        client: the server.
-        run: as the server shows it.
-        folder: which has all of it.
+    count: int
+    names: tuple[str, ...]
+    chunks: tuple[Any, ...]
+    contents: frozenset[str]
+
+
+def lost_there(client: RemoteClient, run_path: str) -> Lost:
+    """What the server's store has lost of a run. Older servers do not tell.
+
+    It costs the server a list of objects, and nothing is read.
     """
     from ml_dash.remote import NotFoundError
     from ml_dash.remote.failures import garbled
 
     try:
-        found = client.json("GET", f"/runs/{run['id']}/lost")
+        found = client.json("GET", f"{run_path}/lost")
     except NotFoundError:
-        return []
+        return Lost(0, (), (), frozenset())
     try:
-        count = int(found["count"])
-        names = [*map(str, found["segments"]), *map(str, found["files"])]
-    except (LookupError, TypeError, ValueError):
+        names = (*map(str, found["segments"]), *map(str, found["files"]))
+        contents = frozenset(map(str, found.get("contents", ())))
+        return Lost(int(found["count"]), names, tuple(found.get("chunks", ())), contents)
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise garbled(client.url, "does not say what is lost") from None
-    if not count:
+
+
+def lost_said(lost: Lost, prefix: str, folder: Path) -> list[str]:
+    """What is lost, in one sentence, if anything is.
+
+    Args:
+        lost: what.
+        prefix: of the run on the server.
+        folder: which has all of it.
+    """
+    if not lost.count:
         return []
-    shown = ", ".join(names[:NAMED]) + (f" and {count - NAMED:,} more" if count > NAMED else "")
-    return [f"{shown}: {way_back(str(run['prefix']), folder)}"]
+    more = f" and {lost.count - NAMED:,} more" if lost.count > NAMED else ""
+    return [f"{', '.join(lost.names[:NAMED])}{more}: {way_back(prefix, folder)}"]
 
 
 def way_back(prefix: str, folder: str | Path = "FOLDER") -> str:

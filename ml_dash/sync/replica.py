@@ -11,9 +11,10 @@ from ml_dash.backends import LocalBackend
 from ml_dash.reading.lines import Segment
 from ml_dash.run_folder import first_id
 from ml_dash.sync.blobs import FileSender
-from ml_dash.sync.listing import local_segments, lost_there
+from ml_dash.sync.listing import local_segments, lost_said, lost_there
 from ml_dash.sync.origin import key_of
 from ml_dash.sync.report import ReplicaReport
+from ml_dash.sync.restore import send_rows_again
 from ml_dash.sync.segments import RowSender
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class Replica:
         self._prefix = prefix
         self._rows: RowSender | None = None
         self._files: FileSender | None = None
-        self._url: str | None = None
         self._live: set[str] | None = None
         self._there: dict[str, Any] = {}
         self._lost: list[str] | None = None
+        self._restored = 0
 
     def connect(self) -> None:
         """Find the run on the server, or make it there, and ask what it has.
@@ -74,14 +75,10 @@ class Replica:
             ForbiddenError: its namespace refuses it.
         """
         run = self._found()
-        sender = RowSender(self.backend, self.client, str(run["id"]))
-        sender.fetch_ends(verify=self._verify)
-        files = FileSender(self.backend, self.client, str(run["id"]))
-        if self._rows is not None and self._files is not None:  # what was counted stays counted
-            sender.rows, sender.bytes = self._rows.rows, self._rows.bytes
-            files.files, files.bytes = self._files.files, self._files.bytes
-        self._rows, self._files, self._there = sender, files, run
-        self._url = run.get("prefix")
+        rows = RowSender(self.backend, self.client, str(run["id"]))
+        rows.fetch_ends(verify=self._verify)
+        self._rows, self._there = rows, run
+        self._files = FileSender(self.backend, self.client, str(run["id"]))
         self.connected = True
 
     def _found(self) -> dict[str, Any]:
@@ -122,8 +119,30 @@ class Replica:
         moved = files.send(tell) or moved
         if self._verify and self._lost is None:
             # At the end: of a very large run it may take the server too long
-            self._lost = lost_there(self.client, self._there, self.backend.folder)
+            self._lost = self._restore()
         return moved
+
+    def _restore(self) -> list[str]:
+        """Send again what the server's store has lost; in words, what it still has not."""
+        from ml_dash.remote import ForbiddenError
+
+        rows, files = self._rows, self._files
+        assert rows is not None and files is not None
+        path = f"/runs/{self._there['id']}"
+        lost = lost_there(self.client, path)
+        while lost.chunks or lost.contents:
+            before, sent = lost, rows.bytes + files.bytes
+            try:
+                lines, size = send_rows_again(self.client, path, self.backend, lost.chunks)
+                rows.rows, rows.bytes = rows.rows + lines, rows.bytes + size
+                files.send_again(lost.contents)
+            except ForbiddenError:
+                break  # it may only be looked at
+            lost = lost_there(self.client, path)
+            self._restored += max(0, before.count - lost.count)
+            if lost == before or rows.bytes + files.bytes == sent:
+                break  # the folder has not what is left
+        return lost_said(lost, str(self._there["prefix"]), self.backend.folder)
 
     def report(
         self, error: str | None = None, *, settled: bool = False, own: bool = False
@@ -153,7 +172,7 @@ class Replica:
             pending_files=0 if settled else files.waiting,
             problems=tuple(problems),
             error=error,
-            url=self._url,
+            restored=self._restored,
         )
 
     def _pending(self, rows: RowSender, *, own: bool) -> int:

@@ -18,7 +18,7 @@ class ReplicaReport:
         pending_files: files that are known to be still to be sent.
         problems: what will not be sent as things are, and why, one sentence each.
         error: what keeps the rest from being sent now.
-        url: the run's address on the server, once it is known.
+        restored: segments and files that the server's store had lost and has again.
         known: whether the server has said what it has; if not, all that is here counts as pending.
     """
 
@@ -30,7 +30,7 @@ class ReplicaReport:
     pending_files: int = 0
     problems: tuple[str, ...] = ()
     error: str | None = None
-    url: str | None = None
+    restored: int = 0
     known: bool = True
 
     @property

@@ -107,10 +107,6 @@ class RowSender:
             if path not in self.stuck and Segment(path, size).writer not in but
         )
 
-    def waits_for_lines(self) -> bool:
-        """Whether segments end within a line that their writer may still finish."""
-        return bool(self._torn)
-
     def send(
         self, gone: Callable[[str], bool], progress: Callable[[int], None] | None = None
     ) -> bool:

@@ -6,14 +6,20 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml_dash import wire
 from ml_dash.backends import LocalBackend
 from ml_dash.backends.blobs import CHUNK, BlobFolder
 from ml_dash.reading.files import DATA
 from ml_dash.run_folder import first_id
-from ml_dash.sync.listing import local_crc, local_segments, segment_url, stored_segments
+from ml_dash.sync.listing import (
+    local_crc,
+    local_segments,
+    lost_there,
+    segment_url,
+    stored_segments,
+)
 from ml_dash.sync.origin import key_of
 
 if TYPE_CHECKING:
@@ -67,7 +73,10 @@ def differences(
             found.append(f"{path}: other bytes on the server")
         elif not _same_bytes(client, run_path, folder, path):
             found.append(f"{path}: {NOT_GIVEN}")
-    return found + list(_missing_files(client, run_path, folder, progress))
+    found += _missing_files(client, run_path, folder, progress)
+    if not found:  # a server may still hold in memory what its store has lost
+        found = [f"{name}: {NOT_GIVEN}" for name in lost_there(client, run_path).names]
+    return found
 
 
 def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) -> bool:
@@ -75,11 +84,8 @@ def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) ->
     from ml_dash.remote import RemoteError
 
     try:
-        with (
-            (folder / path).open("rb") as file,
-            client.request("GET", segment_url(run_path, path), stream=True) as answer,
-        ):
-            for piece in answer.iter_content(CHUNK):
+        with (folder / path).open("rb") as file:
+            for piece in _pieces(client, segment_url(run_path, path)):
                 if file.read(len(piece)) != piece:
                     return False
             return not file.read(1)
@@ -148,16 +154,42 @@ def _not_given(client: RemoteClient, run_path: str, sizes: dict[str, int]) -> It
 
 
 def _is_given(client: RemoteClient, run_path: str, sha256: str) -> bool:
-    from ml_dash.remote import NotFoundError
+    from ml_dash.remote import NotFoundError, RemoteError
 
     digest = hashlib.sha256(usedforsecurity=False)
     try:
-        with client.request("GET", f"{run_path}/blobs/{sha256}", stream=True) as answer:
-            for piece in answer.iter_content(CHUNK):
-                digest.update(piece)
+        for piece in _pieces(client, f"{run_path}/blobs/{sha256}"):
+            digest.update(piece)
     except NotFoundError:
         return False
+    except RemoteError as error:
+        if error.code != "lost":
+            raise
+        return False
     return digest.hexdigest() == sha256
+
+
+def _pieces(client: RemoteClient, path: str) -> Iterator[bytes]:
+    """The bytes of an answer. Where it breaks off, the rest is asked for: the server says why."""
+    from requests import RequestException
+
+    from ml_dash.remote.failures import of_exception
+
+    place, broken = 0, -1
+    while True:
+        rest: dict[str, Any] = {"headers": {"Range": f"bytes={place}-"}} if place else {}
+        failure: RequestException
+        try:
+            with client.request("GET", path, stream=True, **rest) as answer:
+                for piece in answer.iter_content(CHUNK):
+                    place += len(piece)
+                    yield piece
+            return
+        except RequestException as error:
+            failure = error
+        if place == broken:
+            raise of_exception(failure, client.url)
+        broken = place
 
 
 def _not_in_batch(client: RemoteClient, run_path: str, wanted: list[str]) -> list[str]:

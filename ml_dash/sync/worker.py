@@ -169,15 +169,16 @@ class Worker:
                 wait = self._attempt()
                 if finishing is None:
                     continue
-                if wait is None and self._settle():
-                    return
-                if self._is_hopeless(finishing):
+                if self._settle() if wait is None else self._is_hopeless(finishing):
                     return
         finally:
             self.done.set()
 
     def _settle(self) -> bool:
-        """Whether all is sent but what other processes go on to write and send themselves."""
+        """Whether all is sent but what other processes go on to write and send themselves.
+
+        To be asked after a pass that went well.
+        """
         assert self._replica is not None
         found = self._replica.report(settled=True, own=True)
         self._passes += 1
@@ -278,7 +279,7 @@ class Worker:
         return self._back_off.next(error)
 
     def _is_hopeless(self, finishing: float) -> bool:
-        """Whether the end of the run need not wait for the server any longer."""
+        """Whether the end of the run need not wait any longer, after an attempt that failed."""
         from ml_dash.sync.trouble import is_refusal
 
         # One that asks to be left alone for longer is not asked again, but not waited for either.

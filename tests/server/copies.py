@@ -69,7 +69,11 @@ def check_equal(folder: Path, client: RemoteClient, prefix: str, *, thorough: bo
     for name, data in local.items():
         there = client.request("GET", segment_url(path, name)).content
         assert there == data, f"{name} differs: {len(data)} bytes here, {len(there)} there"
-    for sha256, data in files_in(folder).items():
+    # A writer that was killed between a file and its row had not returned from the call: of such a
+    # file nothing is known but its bytes, and nobody sends it.
+    index = b"".join(data for name, data in local.items() if name.startswith("files/index/"))
+    named = {sha: data for sha, data in files_in(folder).items() if sha.encode() in index}
+    for sha256, data in named.items():
         assert client.request("GET", f"{path}/blobs/{sha256}").content == data, "a file differs"
     if thorough:
         assert differences(folder, client, prefix) == []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import zlib
+from typing import Any
 
 import orjson
 import pytest
@@ -13,11 +15,13 @@ from hypothesis import strategies as st
 
 from ml_dash import wire
 from ml_dash.backends import Backend
+from ml_dash.names import MAX_PATH
 from ml_dash.reading import read_rows
 from ml_dash.server.segments import chunks
 from ml_dash.server.segments.stored import StoredRun
 
 from .inside import Inside, make_run, send
+from .recorded import line, saved
 
 SEGMENT = "tracks/arm/w1.jsonl"
 
@@ -90,6 +94,44 @@ def test_one_bad_piece_does_not_keep_the_others_out(inside: Inside) -> None:
     assert [answer["state"] for answer in answers] == ["refused", "taken", "moved", "refused"]
     assert stored(client, run) == good
     assert len(list(inside.objects.list())) == 1
+
+
+def test_a_second_piece_of_a_segment_is_told_where_it_goes(inside: Inside) -> None:
+    """Behind the first one, in another request."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    one, two = b'{"timestamp":1.0}\n', b'{"timestamp":2.0}\n'
+    taken, moved = send(anna, run, ("logs/w.jsonl", 0, b"", one), ("logs/w.jsonl", 18, one, two))
+    assert (taken["state"], taken["end"]) == ("taken", 18)
+    assert (moved["state"], moved["end"]) == ("moved", 18)
+    assert send(anna, run, ("logs/w.jsonl", 18, one, two))[0]["state"] == "taken"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"size": 2**63}, {"size": -1}, {"data": "\ud800"}, {"sha256": "0" * 99}]
+)
+def test_a_row_that_no_database_takes_keeps_nothing_out(
+    inside: Inside, odd: dict[str, Any]
+) -> None:
+    """It is stored as it came; of a file it tells what can be told."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    text = json.dumps(saved("odd.bin", b"x") | odd).encode() + b"\n" + line(saved("a.bin", b"12"))
+    assert send(anna, run, ("files/index/w.jsonl", 0, b"", text))[0]["state"] == "taken"
+    shown = anna.get(f"/api/v1/runs/{run}").json()["run"]
+    assert shown["file_bytes"] == (2 if "size" in odd or "data" in odd else 3)
+    assert anna.get(f"/api/v1/runs/{run}/segments/files/index/w.jsonl").content == text
+
+
+def test_a_file_with_the_longest_path_is_listed(inside: Inside) -> None:
+    """Whoever downloads the run has it, too."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    path = "/".join(["d" * 255] * 4)[: MAX_PATH - 4] + ".bin"
+    text = line(saved(path, b"x"))
+    assert send(anna, run, ("files/index/w.jsonl", 0, b"", text))[0]["state"] == "taken"
+    files = anna.get(f"/api/v1/runs/{run}/files").json()["files"]
+    assert [row["path"] for row in files] == [path]
 
 
 def test_what_is_refused_leaves_no_object(inside: Inside) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ml_dash.server.blobs import frames
 
 from .inside import Inside, make_run
@@ -72,3 +74,16 @@ def test_new_frames_are_seen_at_once_and_known_ones_are_not_read_again(inside: I
     assert more["names"] == ["c.jpg"] and more["count"] == 3
     nothing = anna.get(url, params={"cursor": more["last"]}).json()
     assert nothing["names"] == [] and nothing["last"] == more["last"]
+
+
+@pytest.mark.parametrize("digits", [20, 30, 5000])
+def test_an_id_of_too_many_digits_places_no_frame(inside: Inside, digits: int) -> None:
+    """As if it were not there: the other frames of the run are shown all the same."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    odd = saved("cam/odd.png", b"odd", at=2.0) | {"id": "9" * digits}
+    index_files(anna, run, odd, saved("cam/one.png", b"one", at=1.0))
+    assert anna.get(f"/api/v1/runs/{run}/frames").json()["cameras"][0]["count"] == 2
+    page = anna.get(f"/api/v1/runs/{run}/frames/cam").json()
+    assert page["names"] == ["one.png", "odd.png"]
+    assert anna.get(f"/api/v1/runs/{run}/frames/cam?cursor={page['last']}").json()["names"] == []

@@ -105,6 +105,28 @@ def test_a_file_with_another_hash_is_dropped(inside: Inside) -> None:
     assert finish(anna, run, fresh["upload"]).status_code == 200
 
 
+@pytest.mark.parametrize("left", [None, 300])
+def test_an_upload_that_the_store_has_lost_of_is_begun_anew(
+    inside: Inside, left: int | None
+) -> None:
+    """A part is gone, or cut: whoever completes it is sent back to the beginning."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    body = bytes(range(250)) * 10
+    upload = begin(anna, run, body)["upload"]
+    send(anna, run, upload, body)
+    part = min(key for key, _, _ in inside.objects.list(f"runs/{run}/parts"))
+    inside.objects.delete([part])
+    if left is not None:
+        inside.objects.put(part, body[:left])
+    assert finish(anna, run, upload).status_code == 404
+    fresh = begin(anna, run, body)
+    assert fresh["upload"] != upload and fresh["offset"] == 0
+    send(anna, run, fresh["upload"], body)
+    assert finish(anna, run, fresh["upload"]).status_code == 200
+    assert len(list(inside.objects.list(f"runs/{run}/parts"))) == 3
+
+
 def test_a_part_larger_than_any_is_not_read(inside: Inside) -> None:
     """More than 8 MiB in one request are 413."""
     anna = inside.user("anna")

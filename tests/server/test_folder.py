@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import pytest
 from cli_process import killed_run
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 import ml_dash
 from ml_dash import Experiment
+from ml_dash.reading.locate import run_folders
 from ml_dash.server.folder import watch
 from ml_dash.server.folder.app import FolderApp
+from ml_dash.server.folder.contents import Contents
 
 BASE = "http://127.0.0.1:3001"
 
@@ -117,7 +121,7 @@ def test_streams_are_those_of_the_files(folder: Folder, root: Path) -> None:
 def test_a_file_that_is_gone_from_the_folder_is_told_as_lost(folder: Folder, root: Path) -> None:
     """The files are the store's objects here, and none of a whole run is lost."""
     run = folder.runs()["arm"]["id"]
-    assert folder.get(f"{run}/lost").json() == {"count": 0, "segments": [], "files": []}
+    assert folder.get(f"{run}/lost").json()["count"] == 0
     frame = min((root / "robotics/arm/files/data").rglob("*.png"))
     frame.unlink()
     lost = folder.get(f"{run}/lost").json()
@@ -229,6 +233,50 @@ def test_a_run_that_is_gone_is_forgotten(folder: Folder, root: Path) -> None:
     folder.made.watch.scan()
     assert folder.runs() == {}
     assert folder.client.get(f"/api/v1/runs/{run}").status_code == 404
+
+
+def test_a_run_that_goes_while_the_folder_is_looked_through_hides_no_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though they were all to be taken in together."""
+    for name in "abc":
+        record(root, f"robotics/{name}")
+
+    def found(folder: Path) -> list[Path]:
+        seen = list(run_folders(folder))
+        shutil.rmtree(root / "robotics/c", ignore_errors=True)
+        return seen
+
+    monkeypatch.setattr(watch, "run_folders", found)
+    assert sorted(Folder(root).runs()) == ["a", "b"]
+
+
+def test_a_run_that_cannot_be_taken_in_hides_no_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named once, and is there as soon as it can be taken in."""
+    for name in "abc":
+        record(root, f"robotics/{name}")
+    real = Contents.tell
+    named: list[Path] = []
+    monkeypatch.setattr(watch._log, "error", lambda text, folder, **_: named.append(folder))
+
+    def tell(self: Contents, session: Session, now: float) -> bool:
+        told = real(self, session, now)
+        if self.backend.folder.name == "b":
+            raise OverflowError("a row that no database takes")
+        return told
+
+    monkeypatch.setattr(Contents, "tell", tell)
+    monkeypatch.setattr(watch, "ODD", 0.0)
+    folder = Folder(root)
+    folder.made.watch.scan()
+    assert sorted(folder.runs()) == ["a", "c"]
+    assert named == [root / "robotics/b"]
+    monkeypatch.setattr(Contents, "tell", real)
+    folder.made.watch.scan()
+    assert sorted(folder.runs()) == ["a", "b", "c"]
+    assert folder.rows(folder.runs()["b"]["id"], "logs")
 
 
 def test_nothing_can_be_changed_unless_it_may(folder: Folder, root: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import socket
 import threading
 import time
@@ -18,7 +20,10 @@ import requests
 from obstore.exceptions import BaseError as StoreError
 
 from ml_dash import wire
+from ml_dash.server import patience
 from ml_dash.server.blobs.content import PIECE
+from ml_dash.server.runs import lost
+from ml_dash.server.segments.chunks import CHUNK
 from ml_dash.server.store import AT_ONCE, Gate, ObjectStore, SilentError, reason
 
 from .inside import Inside, make_run, send
@@ -209,7 +214,7 @@ def test_what_the_store_has_lost_is_found_without_reading_it(inside: Inside) -> 
     send(anna, run, ("tracks/a/w.jsonl", 0, b"", LINES))
     send(anna, run, ("tracks/b/w.jsonl", 0, b"", LINES))
     assert store(anna, run, content).status_code == 200
-    assert lost_of(anna, run) == {"count": 0, "segments": [], "files": []}
+    assert lost_of(anna, run)["count"] == 0
     objects: ObjectStore = inside.app.state.store
     sizes = {key: size for key, size, _ in objects.list(f"runs/{run}")}
     (blob,) = (key for key in sizes if "/blobs/" in key)
@@ -220,7 +225,43 @@ def test_what_the_store_has_lost_is_found_without_reading_it(inside: Inside) -> 
         "count": 2,
         "segments": ["tracks/a/w.jsonl"],
         "files": ["camera/0.png"],
+        "chunks": [{"segment": "tracks/a/w.jsonl", "offset": 0, "size": len(LINES)}],
+        "contents": [sha(content)],
     }
+
+
+def test_of_a_whole_run_each_object_is_looked_at_and_not_each_content(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Contents share objects by the thousand: one by one they took longer than a client waits."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    send(anna, run, ("tracks/a/w.jsonl", 0, b"", LINES))
+    assert store(anna, run, *(bytes([number]) * 9 for number in range(50))).status_code == 200
+    large = os.urandom(2 * wire.PART_SIZE + 1)
+    assert upload(anna, run, large) == 200
+
+    def look(*asked: Any) -> set[Any]:
+        raise AssertionError("nothing is lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lost, "_look", look)
+        assert lost_of(anna, run)["count"] == 0
+    objects: ObjectStore = inside.app.state.store
+    (*_, last) = sorted(key for key in objects.of_run(run) if "/parts/" in key)
+    objects.put(last, b"")
+    assert lost_of(anna, run)["contents"] == [sha(large)]
+
+
+def upload(client: Any, run: str, content: bytes) -> int:
+    """Send a content in parts; the status of the last answer."""
+    about = {"sha256": sha(content), "size": len(content)}
+    begun = client.post(f"/api/v1/runs/{run}/uploads", json=about).json()
+    where = f"/api/v1/runs/{run}/uploads/{begun['upload']}"
+    for offset in range(0, len(content), begun["part_size"]):
+        part = content[offset : offset + begun["part_size"]]
+        assert client.put(where, params={"offset": offset}, content=part).status_code == 200
+    return int(client.post(f"{where}/complete").status_code)
 
 
 def test_what_comes_while_the_store_is_listed_is_not_lost(
@@ -241,7 +282,7 @@ def test_what_comes_while_the_store_is_listed_is_not_lost(
 
     monkeypatch.setattr(objects, "of_run", grow)
     assert lost_of(anna, run)["count"] == 0
-    assert looks == [2]
+    assert looks == [3]
 
 
 def test_only_who_may_read_a_run_is_told_what_is_lost(small: Inside) -> None:
@@ -268,3 +309,53 @@ def test_a_large_file_is_not_begun_to_be_given_while_the_store_is_away(
         answer = anna.get(where)
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
     assert anna.get(where).content == content
+
+
+@pytest.mark.parametrize("kind", ["file", "segment"])
+def test_an_answer_that_has_begun_waits_for_a_full_store(
+    small: Inside, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It was told 200 already: it comes whole, though there was no room for its second piece."""
+    anna = small.user("anna")
+    run = make_run(anna)
+    if kind == "file":
+        content = os.urandom(2 * PIECE + 7)
+        assert store(anna, run, content).status_code == 200
+        where = f"/api/v1/runs/{run}/blobs/{sha(content)}"
+    else:
+        content = b"".join(b'{"timestamp":%d.5}\n' % row for row in range(150_000))
+        assert len(content) > 2 * CHUNK
+        send(anna, run, ("tracks/a/w.jsonl", 0, b"", content))
+        where = f"/api/v1/runs/{run}/segments/tracks/a/w.jsonl"
+    objects: ObjectStore = small.app.state.store
+    real, asked = objects.get, [0]
+
+    def get(*about: Any) -> bytes:
+        asked[0] += 1
+        if asked[0] in (2, 3, 5):
+            raise SilentError("too many requests wait for the store")
+        return real(*about)
+
+    monkeypatch.setattr(objects, "get", get)
+    monkeypatch.setattr(patience, "PAUSE", 0.01)
+    assert anna.get(where).content == content
+    assert asked[0] > 5, "it was turned away three times"
+
+
+def test_an_answer_that_has_begun_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After as long as a client waits for it, it ends with what kept it."""
+
+    def full(place: int) -> Iterator[bytes]:
+        if place < 9:
+            yield b"d" * 3
+        raise SilentError("too many requests wait for the store")
+
+    async def read() -> None:
+        async for piece in patience.patiently(b"abc", 3, full):
+            found.append(piece)  # noqa: PERF401 - what came before the error counts
+
+    found: list[bytes] = []
+    monkeypatch.setattr(patience, "PATIENCE", -1.0)
+    with pytest.raises(SilentError):
+        asyncio.run(read())
+    assert found == [b"abc", b"ddd"]

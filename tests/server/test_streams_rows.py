@@ -213,6 +213,12 @@ def test_a_table_has_each_value_as_it_was_recorded(client: Any) -> None:
         '3.5,,,,0.1,"a,""b"""',
         "",
     ]
+    odd = [{"timestamp": 1.5, "q": [2**70, "\ud800"]}]
+    run, _ = fill(client, {"tracks/arm/w.jsonl": odd})
+    whole = client.get(
+        f"/api/v1/runs/{run}/streams/tracks/arm/rows", params={"format": "csv", "column": "q"}
+    )
+    assert whole.text.splitlines()[1].startswith(f'1.5,,"[{2**70},')
     part = client.get(path, params={"format": "csv", "column": ["pose.x"], "start_step": 2})
     assert part.text == "timestamp,step,pose.x\r\n2.5,2,\r\n"
     assert client.get(path, params={"format": "csv"}).status_code == 422

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ml_dash.server.access import Data
 from ml_dash.server.accounts import attempts, cookies, grants, passwords, secrets, tokens, users
-from ml_dash.server.accounts.forms import Form, Posted
+from ml_dash.server.accounts.forms import Posted
 from ml_dash.server.accounts.identity import Identity
 from ml_dash.server.accounts.pages import WRONG, too_many
 from ml_dash.server.accounts.rendering import go, login_first, show
@@ -23,6 +23,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 Visitor = Annotated[Identity | None, Depends(secrets.visitor)]
 _DAY = 86_400.0
 _DEVICES = ("refresh",)
+_BLANK: dict[str, Any] = {"device": None, "scopes": [], "code": "", "done": False}
 
 
 def known(who: Visitor) -> Identity:
@@ -155,8 +156,7 @@ def _pretty(user_code: str) -> str:
 
 
 def _device(request: Request, who: Identity, status: int = 200, **values: Any) -> Response:
-    blank: dict[str, Any] = {"device": None, "scopes": [], "code": "", "done": False}
-    return show(request, "device.html", who, status, **(blank | values))
+    return show(request, "device.html", who, status, **(_BLANK | values))
 
 
 @router.post("/device")
@@ -186,16 +186,12 @@ def answer_device(request: Request, who: Poster, form: Posted, data: Data) -> Re
         counted = attempts.begin(data, _limits(request, who), now)
     except Problem as problem:
         return _too_many(request, who, problem)
-    code = _code(form)
+    code = form.get("user_code", "")
     if not data.transaction(lambda s: grants.decide(s, code, who.user_id, approve, now)):
         return _no_device(request, who)
     attempts.forgive(data, counted)
     note = "The device is let in; you can close this page." if approve else "The device is denied."
     return _device(request, who, done=True, note=note)
-
-
-def _code(form: Form) -> str:
-    return form.get("user_code", "")
 
 
 def _limits(request: Request, who: Identity) -> list[attempts.Limit]:
@@ -207,5 +203,4 @@ def _no_device(request: Request, who: Identity) -> Response:
 
 
 def _too_many(request: Request, who: Identity, problem: Problem) -> Response:
-    blank: dict[str, Any] = {"device": None, "scopes": [], "code": "", "done": False}
-    return too_many(request, problem, "device.html", who=who, **blank)
+    return too_many(request, problem, "device.html", who=who, **_BLANK)

@@ -19,6 +19,7 @@ class Form(dict[str, str]):
 
     Attributes:
         repeated: names that came more than once.
+        all: names and values as they came.
     """
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:

@@ -18,7 +18,7 @@ import secrets as random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ml_dash.ids import new_id
@@ -37,7 +37,6 @@ SLACK = 1.0
 """Seconds that a question may come early: the way through the network is not always as long."""
 
 GRACE = 10.0
-_KEPT = 86_400.0
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, named as RFC 6749 does
@@ -92,7 +91,6 @@ def begin(
     Returns:
         Its device code and its user code.
     """
-    session.execute(delete(DeviceGrant).where(DeviceGrant.expires < now - _KEPT))
     device_code = random.token_urlsafe(32)
     while True:
         code = "".join(random.choice(ALPHABET) for _ in range(CODE_LENGTH))
@@ -167,7 +165,7 @@ def collect(
     if user is None or user.disabled:
         return Refused("access_denied", "the user is not let in any more")
     grant.state = "used"
-    secrets.forget_ended(session, user.id, now)
+    secrets.forget_ended(session, now, user.id)
     device = Device.parse(grant.client)
     name = f"{device.client_id} {device.name}".strip()
     return _issue_pair(session, user.id, grant.scopes, name, new_id(), settings, now)
@@ -206,7 +204,7 @@ def refresh(
         return refused
     if secret.used is None:
         secret.used = now
-        secrets.forget_ended(session, user.id, now)
+        secrets.forget_ended(session, now, user.id)
     return _issue_pair(
         session, user.id, secret.scopes, secret.name, secret.family, settings, now, scopes
     )

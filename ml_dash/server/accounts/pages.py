@@ -73,7 +73,7 @@ def start_session(request: Request, data: Data, user_id: str, path: str) -> Resp
 
     def work(session: Session) -> str:
         _end(session, old, now)
-        secrets.forget_ended(session, user_id, now)
+        secrets.forget_ended(session, now, user_id)
         ends = now + seconds
         return secrets.issue(session, user_id, "session", SCOPES, expires=ends, now=now)[1]
 

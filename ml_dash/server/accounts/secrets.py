@@ -228,12 +228,8 @@ def revoke_all(
     )
 
 
-def forget_ended(session: Session, user_id: str, now: float) -> None:
-    """Delete what of a user ended long ago. Their API tokens stay, to be looked at."""
-    session.execute(
-        delete(Secret).where(
-            Secret.user_id == user_id,
-            Secret.kind != "api",
-            or_(Secret.expires < now - KEPT, Secret.revoked < now - KEPT),
-        )
-    )
+def forget_ended(session: Session, now: float, user_id: str | None = None) -> None:
+    """Delete what ended long ago, of a user or of all. API tokens stay, to be looked at."""
+    ended = or_(Secret.expires < now - KEPT, Secret.revoked < now - KEPT)
+    query = delete(Secret).where(Secret.kind != "api", ended)
+    session.execute(query if user_id is None else query.where(Secret.user_id == user_id))

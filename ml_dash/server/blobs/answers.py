@@ -8,7 +8,6 @@ are shown where they are asked for; SVG is a document that runs scripts, and non
 from __future__ import annotations
 
 import re
-from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from ml_dash.server.blobs.content import PIECE, iterate_blob
+from ml_dash.server.patience import patiently
 from ml_dash.server.problems import Problem
 from ml_dash.server.ranges import parse_range
 from ml_dash.server.store import ObjectStore
@@ -95,7 +95,7 @@ def serve_blob(
     try:
         if end - begin > PIECE:
             first = next(pieces)  # before anything is said of success
-            whole = chain([first], pieces)
+            whole = patiently(first, begin, lambda at: iterate_blob(objects, blob, at, end))
             return StreamingResponse(whole, status, headers=headers, media_type=kind)
         return Response(b"".join(pieces), status, headers=headers, media_type=kind)
     except FileNotFoundError:

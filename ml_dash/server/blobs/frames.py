@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy import func, or_, select
 
-from ml_dash.reading.files import IMAGES
+from ml_dash.reading.files import IMAGES, INDEX
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
 from ml_dash.server.streams.clocks import Clocks, Span
@@ -20,6 +20,8 @@ from ml_dash.server.tables import File, Segment
 
 KEPT = 300_000
 """Frames that a process keeps."""
+
+_DIGITS = 19  # of an id at most: it is of 63 bits
 
 Key = tuple[float, int, str]
 """Where a frame is among those of its camera: its time, its id, its path."""
@@ -144,9 +146,7 @@ def page(name: str, camera: Camera, cursor: str, limit: int) -> dict[str, Any]:
 
 
 def _version(data: Database, run_id: str) -> int:
-    query = select(func.sum(Segment.size)).where(
-        Segment.run_id == run_id, Segment.stream == "files/index"
-    )
+    query = select(func.sum(Segment.size)).where(Segment.run_id == run_id, Segment.stream == INDEX)
     with data.reading() as session:
         return int(session.scalar(query) or 0)
 
@@ -171,8 +171,8 @@ def _read(data: Database, run_id: str) -> dict[str, Camera]:
     frames = []
     for name, saved, step, sha256, at, number, kind in rows:
         time = float(at) if type(at) in (int, float) else saved
-        own = int(number) if isinstance(number, str) and number.isdecimal() else 0
-        frames.append(((time, own, name), step, sha256, kind))
+        is_id = isinstance(number, str) and number.isdecimal() and len(number) <= _DIGITS
+        frames.append(((time, int(number) if is_id else 0, name), step, sha256, kind))
     frames.sort(key=lambda frame: frame[0])
     found: dict[str, Camera] = {}
     for key, step, sha256, kind in frames:

@@ -16,7 +16,7 @@ from ml_dash import ids
 from ml_dash.server.blobs.content import check_sha256, iterate_parts, lock_run
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
-from ml_dash.server.store import ObjectStore
+from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import Blob, Upload
 from ml_dash.wire import PART_SIZE
 
@@ -166,8 +166,8 @@ def complete(data: Database, objects: ObjectStore, run_id: str, upload_id: str, 
         The hash.
 
     Raises:
-        Problem: 404, there is no such upload; 409, parts are missing; 422 with the code `differs`,
-            it has another hash, and the upload is dropped.
+        Problem: 404, there is no such upload, or the store has lost of it, and it is dropped; 409,
+            parts are missing; 422 with the code `differs`, it has another hash, and is dropped.
     """
     with data.reading() as session:
         upload = _find(session, run_id, upload_id)
@@ -183,12 +183,13 @@ def complete(data: Database, objects: ObjectStore, run_id: str, upload_id: str, 
     try:
         for piece in iterate_parts(objects, upload.parts, upload.part_size, 0, 0, upload.size):
             digest.update(piece)
-    except FileNotFoundError:
-        # Whoever completed or dropped it meanwhile took the parts away
+    except (FileNotFoundError, LostError):
+        # Whoever completed or dropped it meanwhile took the parts away; or the store has lost some
         with data.reading() as session:
             if session.get(Blob, (run_id, upload.sha256)) is not None:
                 return upload.sha256
-        raise
+        _drop(data, objects, upload.id, parts=upload.parts)
+        raise Problem(404, "parts of the upload are gone; begin it again") from None
     if digest.hexdigest() != upload.sha256:
         _drop(data, objects, upload.id)
         raise Problem(422, "the file has another hash; send it again", code="differs")
@@ -233,17 +234,24 @@ def sweep(data: Database, objects: ObjectStore, now: float) -> int:
 
 
 def _drop(
-    data: Database, objects: ObjectStore, upload_id: str, before: float | None = None
+    data: Database,
+    objects: ObjectStore,
+    upload_id: str,
+    *,
+    before: float | None = None,
+    parts: list[str] | None = None,
 ) -> None:
-    """Remove an upload and its parts, unless one has come since `before`."""
+    """Remove an upload and its parts, unless one has come since `before`, or it has others."""
 
     def work(session: Session) -> list[str]:
         upload = session.get(Upload, upload_id, with_for_update=True)
         if upload is None or (before is not None and upload.touched >= before):
             return []
-        parts = list(upload.parts)
+        found = list(upload.parts)
+        if parts is not None and found != parts:
+            return []
         session.delete(upload)
-        return parts
+        return found
 
     objects.delete(data.transaction(work))
 

@@ -10,6 +10,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from ml_dash.backends import LocalBackend, SegmentInfo
+from ml_dash.reading.files import DATA, INDEX
 from ml_dash.reading.lines import Problems, decode_block
 from ml_dash.reading.source import ROOMS, SUFFIX
 from ml_dash.server.blobs.content import known
@@ -23,7 +24,7 @@ from ml_dash.server.tables import Blob, Run, Segment
 STEP = 8 << 20
 """Bytes of a segment that one transaction takes in."""
 
-_TOLD = ("run", "params", "files/index")
+_TOLD = ("run", "params", INDEX)
 """Streams that are read whole for the table of runs; of metrics it needs the last row alone."""
 _LAST = 64 << 10
 
@@ -82,7 +83,7 @@ class Contents:
         if fresh:
             run.updated = run.updated if first else now
             after_append(session, run, fresh)
-            self._offer_blobs(session, fresh.get("files/index", []))
+            self._offer_blobs(session, fresh.get(INDEX, []))
         self.pulse.take(fresh.get("run", []))
         return self.pulse.settle(run, now) or bool(fresh)
 
@@ -174,7 +175,7 @@ class Contents:
                 "run_id": self.run_id,
                 "sha256": sha256,
                 "size": size,
-                "parts": [key_of(self.run_id, f"files/data/{place}")],
+                "parts": [key_of(self.run_id, f"{DATA}/{place}")],
                 "part_size": max(1, size),
                 "object_offset": 0,
                 "created": 0.0,

@@ -66,6 +66,15 @@ class FolderStore(ObjectStore):
                     found[key] = path.lstat().st_size
         return found
 
+    def size(self, key: str) -> int:
+        """See `ObjectStore.size`."""
+        if not key.startswith(_ROOM):
+            return super().size(key)
+        run_id, _, path = key[len(_ROOM) :].partition("/")
+        with suppress(FileNotFoundError):
+            return (self.backend(run_id).folder / path).lstat().st_size
+        return -1
+
     def get(self, key: str, offset: int = 0, size: int | None = None) -> bytes:
         """See `ObjectStore.get`."""
         if not key.startswith(_ROOM):

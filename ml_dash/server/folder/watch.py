@@ -6,10 +6,12 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ml_dash import ids
@@ -35,6 +37,9 @@ SCAN = 3.0
 COUNT = 20.0
 """Seconds between two looks at the rows of a run that goes on; a few MiB of them at a time."""
 
+ODD = 60.0
+"""Seconds after which a run that could not be taken in is tried again."""
+
 _AT_ONCE = 100
 _log = logging.getLogger("uvicorn.error")
 
@@ -57,6 +62,7 @@ class Watch:
         self._runs: dict[Path, Contents] = {}
         self._by_id: dict[str, Contents] = {}
         self._projects: dict[str, str] = {}
+        self._odd: dict[Path, float] = {}  # what could not be taken in, and when that was tried
         self._asked: dict[str, float] = {}
         self._waiting: deque[str] = deque()
         self._lock = threading.RLock()
@@ -97,26 +103,32 @@ class Watch:
             backend = contents.backend
             backend.append(segment, backend.size(segment), [line])
             backend.sync([segment])
-            self._data.transaction(partial(contents.tell, now=time.time()))
+            with self._taking([backend.folder]):
+                self._data.transaction(partial(contents.tell, now=time.time()))
 
     def scan(self) -> None:
         """Find runs that are new and those that are gone; bring the rows of all to the present."""
         found = [path.absolute() for path in run_folders(self.root)]
         if gone := self._runs.keys() - set(found):
             self.forget([self._runs[folder].run_id for folder in gone])
-        for first in range(0, len(found), _AT_ONCE):
+        good = [folder for folder in found if folder not in self._odd]
+        for first in range(0, len(good), _AT_ONCE):
             if self._end.is_set():
                 return
-            group = found[first : first + _AT_ONCE]
-            with self._lock:
-                self._data.transaction(partial(self._tell, folders=group))
+            self._tell_all(good[first : first + _AT_ONCE])
+        self._odd = {folder: at for folder, at in self._odd.items() if folder in found}
+        for folder, at in list(self._odd.items()):
+            if time.monotonic() - at > ODD:
+                self._tell_all([folder])
+                if folder in self._runs:
+                    del self._odd[folder]
 
     def count(self) -> None:
         """Take in rows of runs that go on, though nobody looks at them: the table counts them."""
         for contents in list(self._runs.values()):
             now = time.time()
             if contents.pulse.alive and now - contents.counted > COUNT:
-                with self._lock:
+                with self._taking([contents.backend.folder]):
                     self._data.transaction(partial(contents.take, now=now))
 
     def forget(self, run_ids: list[str]) -> None:
@@ -129,6 +141,40 @@ class Watch:
                 lambda session: session.execute(delete(Run).where(Run.id.in_(run_ids)))
             )
             self._objects.remove(run_ids)
+
+    @contextmanager
+    def _taking(self, folders: list[Path]) -> Iterator[None]:
+        """Take something of runs in. Where that fails, all of them is read anew next time.
+
+        The database forgets what was begun then, and so must we.
+        """
+        with self._lock:
+            try:
+                yield
+            except BaseException:
+                self.forget([self._id(folder) for folder in folders])
+                with self._data.reading() as session:
+                    known = session.execute(select(Project.name, Project.id)).all()
+                self._projects = {row.name: row.id for row in known}
+                raise
+
+    def _tell_all(self, folders: list[Path]) -> None:
+        """Bring the rows of some runs to the present; what cannot be taken in is left out."""
+        try:
+            with self._taking(folders):
+                self._data.transaction(partial(self._tell, folders=folders))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one, the others are told
+            trouble = error
+        if len(folders) > 1:
+            middle = len(folders) // 2
+            self._tell_all(folders[:middle])
+            self._tell_all(folders[middle:])
+            return
+        (folder,) = folders
+        if folder.is_dir() and folder not in self._odd:  # else it was removed, or that is said
+            _log.error("the run in %s cannot be shown", folder, exc_info=trouble)
+        self._odd[folder] = time.monotonic()
 
     def _tell(self, session: Session, folders: list[Path]) -> None:
         for folder in folders:
@@ -152,7 +198,7 @@ class Watch:
             )
             session.flush()
         run = Run(
-            id=ids.stable_id(f"{project}/{name}"),
+            id=self._id(folder),
             project_id=self._projects[project],
             name=name,
             created=now,
@@ -164,6 +210,9 @@ class Watch:
         self._runs[folder] = self._by_id[run.id] = made
         self._waiting.append(run.id)
         return made
+
+    def _id(self, folder: Path) -> str:
+        return ids.stable_id("/".join(self._named(folder)))
 
     def _named(self, folder: Path) -> tuple[str, str]:
         inside = folder.relative_to(self.root.absolute())
@@ -181,7 +230,7 @@ class Watch:
                     self.count()
                     scanned = time.monotonic()
                 self.look()
-            except Exception:  # noqa: BLE001 - whatever is wrong with one run, the others are looked at
+            except Exception:  # noqa: BLE001 - it is read anew; the others are looked at again soon
                 _log.exception("a look at %s failed", self.root)
             self._end.wait(PAUSE if not self._waiting else 0.0)
 
@@ -199,12 +248,12 @@ class Watch:
 
     def _bring(self, contents: Contents) -> None:
         """Bring a run to its present: first what its row tells, then the rows of its streams."""
-        with self._lock:
+        with self._taking([contents.backend.folder]):
             self._data.transaction(partial(contents.tell, now=time.time()))
         self._read(contents)
 
     def _read(self, contents: Contents) -> None:
-        with self._lock:
+        with self._taking([contents.backend.folder]):
             while self._data.transaction(lambda session: contents.take(session, time.time())):
                 if self._end.is_set():
                     return

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ml_dash.names import MAX_PATH
+from ml_dash.reading.files import INDEX
 from ml_dash.reading.status import STALE
 from ml_dash.server.runs.index import LONGEST_TAG, flatten, index_tags, index_values
 from ml_dash.server.tables import File, Run
@@ -24,6 +26,8 @@ _NAMED = 500
 
 LONGEST = 1000
 """Characters of a text among them."""
+
+_LARGEST = 1 << 50  # bytes of a file: more than that is no size
 
 Row = dict[str, Any]
 
@@ -49,7 +53,7 @@ def after_append(session: Session, run: Run, fresh: Mapping[str, list[Row]]) -> 
             run.params = _take_params(folded, run.params, rows)
         elif room == "metrics":
             run.metrics = _take_metrics(folded, run.metrics, stream, rows)
-        elif stream == "files/index":
+        elif stream == INDEX:
             _take_files(session, run, rows)
         if any(row.get("event") != "update" for row in rows) or stream != "run":
             # A sign of life, by our clock: theirs may be wrong by years
@@ -88,7 +92,7 @@ def _take_life(run: Run, folded: Row, row: Row) -> None:
     event = row.get("event")
     if event == "start" and "start" not in own:
         own |= {"start": at, "root": row.get("root") is True, "host": _text(row.get("host"))}
-        run.client_id = run.client_id or _text(row.get("id"))
+        run.client_id = run.client_id or _text(row.get("id"))[:64]
     elif event == "end":
         own |= {"end": at, "status": _text(row.get("status")), "error": _text(row.get("error"))}
     environment = row.get("environment")
@@ -174,11 +178,11 @@ def _take_files(session: Session, run: Run, rows: list[Row]) -> None:
         if file is None:
             file = known[path] = File(run_id=run.id, path=path)
             session.add(file)
-        saved = row.get("op") == "save" and isinstance(row.get("data"), str)
+        saved = row.get("op") == "save" and _is_clean(row.get("data"))
         file.timestamp = float(row["timestamp"])
         file.place = row["data"] if saved else None
-        file.sha256 = _text(row.get("sha256")) or None
-        file.size = size if type(size := row.get("size")) is int else 0
+        file.sha256 = _text(row.get("sha256"))[:64] or None
+        file.size = size if type(size := row.get("size")) is int and 0 <= size < _LARGEST else 0
         file.step = step if type(step := row.get("step")) is int and abs(step) < 2**63 else None
         file.row = clean(row)
         run.files = (run.files or 0) + int(saved) - int(was)
@@ -186,7 +190,12 @@ def _take_files(session: Session, run: Run, rows: list[Row]) -> None:
 
 
 def _is_path(path: Any) -> bool:
-    return isinstance(path, str) and 0 < len(path) <= 1000 and path == clean(path)
+    return _is_clean(path) and 0 < len(path) <= MAX_PATH
+
+
+def _is_clean(text: Any) -> bool:
+    """Whether it is text as any database takes it."""
+    return isinstance(text, str) and text == clean(text)
 
 
 def _known_files(session: Session, run_id: str, paths: list[str]) -> dict[str, File]:

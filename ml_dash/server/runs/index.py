@@ -57,7 +57,7 @@ def index_tags(session: Session, run_id: str, old: Iterable[str], new: Iterable[
 
 
 def flatten(value: Any) -> dict[str, Any]:
-    """The scalars of nested objects, by dotted names; lists as their text."""
+    """The values of nested objects, by dotted names; lists are values as they are."""
     found: dict[str, Any] = {}
     waiting = [("", value)] if isinstance(value, dict) else []
     while waiting and len(found) < _MOST:

@@ -114,6 +114,7 @@ def read_lost(granted: ReadRun, data: Data, objects: Objects) -> Lost:
     """What of a run the store behind the server has lost, by the list of its objects.
 
     `count` says of how many segments and contents; a hundred of each are named, files by path.
+    `chunks` and `contents` can be sent again: some thousands at a time.
     """
     return find_lost(data, objects, granted.run_id)
 

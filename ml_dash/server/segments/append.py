@@ -219,18 +219,22 @@ def _batches(wanted: list[_Piece]) -> Iterator[list[str]]:
 
 def _judge(ends: _Ends, wanted: list[_Piece], answers: list[Answer]) -> list[_Piece]:
     """Those that fit where their segments end; the others are answered."""
-    known = dict(ends)
     fitting: list[_Piece] = []
+    behind: dict[str, int] = {}  # where a second piece of one segment, which must come later, goes
     for piece in wanted:
-        end, tail = known.get(piece.path, (0, b""))
-        answer: Answer = {"segment": piece.path, "state": "moved", "end": end}
-        if end == piece.offset:
+        end, tail = ends.get(piece.path, (0, b""))
+        answer: Answer = {
+            "segment": piece.path,
+            "state": "moved",
+            "end": behind.get(piece.path, end),
+        }
+        if end == piece.offset and piece.path not in behind:
             if tail_crc(tail) != piece.tail:
                 answer |= {"state": "differs", "reason": "the bytes before it are not the same"}
             elif not piece.text:
                 answer["state"] = "taken"
             else:
                 fitting.append(piece)
-                known[piece.path] = (-1, b"")  # a second piece of one segment must come later
+                behind[piece.path] = end + len(piece.text)
         answers[piece.number] = answer
     return fitting

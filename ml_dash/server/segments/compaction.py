@@ -27,7 +27,7 @@ from ml_dash.server.accounts.locks import hold
 from ml_dash.server.database import Database
 from ml_dash.server.segments import chunks
 from ml_dash.server.segments.chunks import load_chunk, pack_chunk
-from ml_dash.server.store import ObjectStore
+from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import Chunk, Garbage, Run, Segment
 
 BATCH = 8 << 20
@@ -100,13 +100,17 @@ def compact_run(data: Database, objects: ObjectStore, run_id: str, now: float) -
         objects: the store.
         run_id: the run; nothing happens to one that is not there any more.
         now: by the server's clock.
+
+    Raises:
+        LostError: bytes of some chunks are lost; the others have been put together.
     """
     with data.reading() as session:
         updated = session.scalar(select(Run.updated).where(Run.id == run_id))
         query = select(Segment.id).where(Segment.run_id == run_id, Segment.chunks > 0)
         segments = list(session.scalars(query.order_by(Segment.id)))
     fewer = 0
-    for batch in _batches(_merge_all(data, objects, segments)):
+    lost: list[LostError] = []
+    for batch in _batches(_merge_all(data, objects, segments, lost)):
         fewer += _store(data, objects, run_id, batch, now)
     # As of what was seen: what has come since is another change
     data.transaction(
@@ -114,13 +118,18 @@ def compact_run(data: Database, objects: ObjectStore, run_id: str, now: float) -
             update(Run).where(Run.id == run_id).values(compacted=updated)
         )
     )
+    if lost:
+        raise lost[0]
     return fewer
 
 
 def _merge_all(
-    data: Database, objects: ObjectStore, segments: Iterable[str]
+    data: Database, objects: ObjectStore, segments: Iterable[str], lost: list[LostError]
 ) -> Iterator[Merged | Seen]:
-    """What is to be put together, segment by segment, and each of these behind it."""
+    """What is to be put together, segment by segment, and each of these behind it.
+
+    Chunks of which the store has lost bytes are left alone, and noted in `lost`.
+    """
     for segment_id in segments:
         with data.reading() as session:
             count = session.scalar(select(Segment.chunks).where(Segment.id == segment_id)) or 0
@@ -131,6 +140,8 @@ def _merge_all(
                 yield from _merge(objects, group)
             except FileNotFoundError:
                 break  # another process has put these together meanwhile
+            except LostError as error:
+                lost.append(error)
         else:
             yield Seen(segment_id, count)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from ml_dash.server.access import Data, Granted, Objects, ReadRun, WriteRun
 from ml_dash.server.bodies import read_body
 from ml_dash.server.database import Database
+from ml_dash.server.patience import patiently
 from ml_dash.server.problems import Problem
 from ml_dash.server.ranges import parse_range
 from ml_dash.server.segments.append import append
@@ -98,13 +99,16 @@ def read_bytes(
     }
     if partial:
         headers["Content-Range"] = f"bytes {begin}-{end - 1}/{segment.size}"
-    pieces = iterate_segment(data, objects, segment.id, begin, end - begin)
+
+    def read(at: int) -> Iterator[bytes]:
+        return iterate_segment(data, objects, segment.id, at, end - at)
+
     try:
-        first = next(pieces, b"")  # before anything is said of success
+        first = next(read(begin), b"")  # before anything is said of success
     except OSError:
         raise Problem(500, "the store has lost bytes of this segment", code="lost") from None
     return StreamingResponse(
-        chain([first], pieces),
+        patiently(first, begin, read),
         206 if partial else 200,
         headers=headers,
         media_type="application/octet-stream",

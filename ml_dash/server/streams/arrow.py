@@ -39,10 +39,11 @@ def _array(values: list[Any]) -> Any:
             return pa.array(values, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
         pass  # of several kinds, or beyond what a column can hold
-    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+    return pa.array([None if value is None else text_of(value) for value in values], pa.string())
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as JSON, a text as it is: also what no other format takes, such as 2 to the 70th."""
     if type(value) is str:
         return value.encode("utf-8", "replace").decode()
     try:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from sqlalchemy import func, select
 
+from ml_dash.reading.files import INDEX
 from ml_dash.server.database import Database
 from ml_dash.server.tables import Run, Segment
 
@@ -22,9 +23,6 @@ EARLY = 60.0
 
 FAR = 86_400.0
 """Seconds between rows beyond which they do not go by one clock."""
-
-FILES = "files/index"
-"""A stream of rows of all cameras, whatever their clocks."""
 
 
 class Span(NamedTuple):
@@ -92,7 +90,7 @@ def clocks_of(spans: Mapping[str, Span], started: float | None, ended: float) ->
         started: when the run began.
         ended: when it ended; of one that did not, and may be resumed any time, now.
     """
-    known = [span for stream, span in spans.items() if stream != FILES]
+    known = [span for stream, span in spans.items() if stream != INDEX]  # of all cameras' clocks
     return Clocks(started, max(ended, started or ended) + FAR, ()).joined(known)
 
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import orjson
-
 from ml_dash.reading.lines import Row
+from ml_dash.server.streams.arrow import text_of
 from ml_dash.server.streams.values import find_value
 
 MEDIA = "text/csv; charset=utf-8"
@@ -57,7 +56,7 @@ def _cell(value: Any) -> str:
         return "true" if value else "false"
     if kind is int:
         return str(value)
-    return _text(value if kind is str else orjson.dumps(value, default=str).decode())
+    return _text(value if kind is str else text_of(value))
 
 
 def _text(text: str) -> str:

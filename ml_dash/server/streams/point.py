@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from ml_dash.reading.entries import Booleans
 from ml_dash.reading.lines import Row, decode_line
 from ml_dash.reading.merge import EXPLICIT, merged
-from ml_dash.server.streams.chunks import Piece, StoredStream, decode
+from ml_dash.server.streams.chunks import Piece, StoredStream, decode, digest
 from ml_dash.server.streams.clocks import FAR
 from ml_dash.server.streams.numbers import numbers
 from ml_dash.server.streams.passes import goes_back
@@ -26,7 +25,7 @@ _MOST = 300_000
 
 _KEPT = 1000
 _lock = threading.Lock()
-_known: dict[bytes, bool] = {}
+_known: dict[str, bool] = {}
 """Whether steps go back, by the hashes of chunks: they never change."""
 
 
@@ -112,7 +111,7 @@ def steps_go_back(stream: StoredStream, pieces: Sequence[Piece]) -> bool:
             (after.chunk.first_step or 0) < (before.chunk.last_step or 0)
             for before, after in pairwise(stepped)
         )
-    key = hashlib.sha256("".join(piece.chunk.sha256 for piece in pieces).encode()).digest()
+    key = digest(pieces)
     with _lock:
         found = _known.get(key)
     if found is None:
@@ -191,7 +190,3 @@ def _rows(stream: StoredStream, piece: Piece, base: Base, places: Sequence[int])
             return rows
     rows = decode(text).rows
     return [rows[number] for number in places]
-
-
-Finder = Callable[[StoredStream], Row | None]
-"""Finds the entry of a stream."""
