@@ -19,7 +19,6 @@ ROW = '{"step": i, "x": i * 0.1, "y": 0.2345, "z": 1.5}'
 """A row of four scalars, as the loops write it."""
 
 TEN = ", ".join(f'"v{number}": i * 0.{number + 1}' for number in range(10))
-KEYWORDS = ", ".join(f"v{number}=i * 0.{number + 1}" for number in range(10))
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 _LINE = orjson.OPT_APPEND_NEWLINE

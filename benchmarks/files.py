@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import frames
 from benchmarks.frames import stamp
-from benchmarks.recording import Bench, check_files, check_frames
+from benchmarks.recording import Bench, DataLost, check_files, check_frames
 from benchmarks.table import Result, duration
 from benchmarks.timing import Stretch, interleave, median, stretch
 from ml_dash import Experiment
@@ -135,4 +135,4 @@ def _check_blobs(run: Path, number: int) -> None:
     found = check_files(run, number)
     for i in range(number):
         if found[f"small/{i:06d}.bin"].read_bytes() != b"%d" % i:
-            raise AssertionError(f"file {i} has the content of another")
+            raise DataLost(f"file {i} has the content of another")

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import frames
 from benchmarks.calls import ROW, make_row
 from benchmarks.images import QUALITY, warm_up
-from benchmarks.recording import PREFIX, Bench, check_files, check_frames, check_rows
+from benchmarks.recording import PREFIX, Bench, DataLost, check_files, check_frames, check_rows
 from benchmarks.table import Result, megabytes
 from benchmarks.timing import repeat
 from ml_dash import Experiment
@@ -61,7 +61,7 @@ def file_memory(bench: Bench) -> Iterator[Result]:
         taken = _in_child("file", root, 0)
         found = check_files(root / PREFIX, 2)["models/source.bin"]
         if found.stat().st_size != size:
-            raise AssertionError(f"{found.stat().st_size} bytes of {size} were saved")
+            raise DataLost(f"{found.stat().st_size} bytes of {size} were saved")
     yield _result(f"peak memory: a file of {bench.scale.memory_megabytes:,} MiB saved", taken, 0.0)
 
 

@@ -14,7 +14,6 @@ from benchmarks.peers import Measured, pages
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "benchmarks/README.md"
-COMPARISON = ROOT / "benchmarks/peers.md"
 QUOTING = ("README.md", "docs/comparison.md", "benchmarks/peers.md")
 """The pages that quote."""
 

@@ -74,6 +74,8 @@ def entries(value: Any) -> dict[str, Any] | None:
 def _entries_of_object(value: Any) -> dict[str, Any] | None:
     if hasattr(value, "keys") and hasattr(value, "__getitem__"):  # a mapping in all but name
         return _by_name(value.keys(), value)
+    if hasattr(value, "__array__"):
+        return None  # which no row takes, such as a sparse tensor: not an object without settings
     if hasattr(type(value), "model_fields"):  # pydantic, whose classes have attributes of its own
         return _get(value, vars(value))
     if type(value).__module__ == "builtins":

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -236,7 +234,7 @@ def _egg_version(path: Path) -> str:
 
 
 def _git() -> dict[str, Any] | None:
-    program = shutil.which("git")
+    program = _which("git")
     if program is None:
         return None
     places = [Path.cwd()]
@@ -285,11 +283,17 @@ def _gpus() -> list[str]:
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if cuda is not None and cuda.is_initialized():
         return [_text(cuda.get_device_name(index)) for index in range(cuda.device_count())]
-    program = shutil.which("nvidia-smi")
+    program = _which("nvidia-smi")
     if program is None:
         return []
     code, answer = _output([program, "--query-gpu=name", "--format=csv,noheader"])
     return [_text(line.strip()) for line in answer.splitlines() if line.strip()] if not code else []
+
+
+def _which(program: str) -> str | None:
+    import shutil  # and `subprocess` below: loaded by `lazy.storing`, and not by `import ml_dash`
+
+    return shutil.which(program)
 
 
 def _output(command: list[str]) -> tuple[int | None, str]:
@@ -299,6 +303,8 @@ def _output(command: list[str]) -> tuple[int | None, str]:
     process forked by another thread at the wrong moment, or a grandchild, would hold a pipe's other
     end, and reading it would have no end in time.
     """
+    import subprocess
+
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     with scratch_file() as sink:
         process = subprocess.Popen(

@@ -45,10 +45,17 @@ class Ending(Protocol):
         """Let go of locks that threads of the parent may hold."""
 
 
-_OURS = str(Path(__file__).parent)
+_HERE = Path(__file__).parent
+_OURS = f"{_HERE}{os.sep}"
+_ENDS_RUNS = str(_HERE / "run.py")
 # Modules that call the user's code, or wait without a lock: they are on the stack for long.
-_ENDS_RUNS = str(Path(__file__).parent / "run.py")
-_LOCKLESS = ("run.py", "experiment.py", "recorder.py", "auto_start.py", "exits.py")
+_LOCKLESS = frozenset(
+    str(_HERE / name)
+    for name in (
+        *("run.py", "decorate.py", "experiment.py", "recorder.py", "auto_start.py", "exits.py"),
+        *("files/movies.py", "files/video.py"),  # which asks the user's generator for frames
+    )
+)
 
 _open: list[Ending] = []
 _verdict: tuple[str, str | None] = ("COMPLETED", None)
@@ -228,7 +235,7 @@ def _may_hold_a_lock(frame: FrameType | None) -> bool:
         name = frame.f_code.co_filename
         if name == _ENDS_RUNS and frame.f_code.co_name == "_end":
             return True
-        if name.startswith(_OURS) and not name.endswith(_LOCKLESS):
+        if name.startswith(_OURS) and name not in _LOCKLESS:
             return True
         frame = frame.f_back
     return False

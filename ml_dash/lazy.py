@@ -17,7 +17,10 @@ from typing import Any
 _lock = threading.RLock()
 _loaded: dict[tuple[str, ...], Any] = {}
 _PATIENCE = 10.0
-_STORING = ("hashlib", "fcntl", "platform", "tempfile", "subprocess", "unicodedata", "mimetypes")
+_STORING = (
+    *("hashlib", "fcntl", "platform", "shutil", "tempfile", "subprocess"),
+    *("unicodedata", "mimetypes"),
+)
 
 
 def load(*names: str) -> Any:

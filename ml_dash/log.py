@@ -18,7 +18,7 @@ from ml_dash import rows
 from ml_dash.clock import now
 from ml_dash.moment import BLOCKS, in_block
 from ml_dash.steps import as_step
-from ml_dash.values import OPTIONS, jsonable
+from ml_dash.values import MIDNIGHT, OPTIONS, jsonable
 
 if TYPE_CHECKING:
     from ml_dash.buffer import Buffer
@@ -225,7 +225,7 @@ def _encode(level: str, message: str, fields: Mapping[str, Any]) -> bytes:
         row["fields"] = fields
     try:
         line = _dumps(row, None, _OPTIONS)
-        if b"null" not in line:  # which may stand for NaN
+        if b"null" not in line and MIDNIGHT not in line:  # may stand for NaN and for no time
             return line
     except TypeError:
         pass

@@ -76,7 +76,8 @@ class Params:
         stored = read_rows(self._buffer.backend, "params")
         # Also what is not on disk yet, say because the disk is full.
         own = [
-            {"timestamp": at, "params": {name: value}} for name, (at, value) in self._own.items()
+            {"timestamp": at, "params": {name: value}}
+            for name, (at, value) in self._own.copy().items()  # another thread may set some
         ]
         flat = fold([*stored, *own])
         return flat if flatten else unflatten(flat)

@@ -54,7 +54,7 @@ class _Names:
 
 
 _names: WeakKeyDictionary[Buffer, _Names] = WeakKeyDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()  # the handler of a signal may name a frame meanwhile
 
 
 class Recorder:
@@ -353,7 +353,7 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()  # a thread that is not here may hold the parent's
+    _lock = threading.RLock()  # a thread that is not here may hold the parent's
 
 
 if hasattr(os, "register_at_fork"):

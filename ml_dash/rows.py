@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from ml_dash.values import OPTIONS, jsonable
+from ml_dash.values import MIDNIGHT, OPTIONS, jsonable
 
 MAX_LINE = 16 * 1024 * 1024
 """The longest line in bytes, its newline included; a server accepts any line of this length."""
@@ -56,7 +56,7 @@ def encode_row(
         body = orjson.dumps(fields, None, OPTIONS)
         if b'"_' in body:
             check_keys(fields, where)
-        if b"null" in body:
+        if b"null" in body or MIDNIGHT in body:
             body = _encode_slowly(fields, head, where, strict)
     except TypeError:
         body = _encode_slowly(fields, head, where, strict)

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from ml_dash import exits, ids
+from ml_dash import exits, ids, lazy
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
 from ml_dash.buffer.recovery import drain_dead
@@ -26,7 +26,9 @@ from ml_dash.run_end import Waiting, close_books, finish_replica, tell_end, tell
 from ml_dash.run_folder import check_writable, claim_first, first_id, prefix_in
 from ml_dash.run_rows import put_end, put_environment, put_event, put_start
 from ml_dash.settings import Settings
-from ml_dash.sync.replicator import Replicator, replicate_run
+
+if TYPE_CHECKING:
+    from ml_dash.sync.replicator import Replicator
 
 T = TypeVar("T")
 
@@ -255,8 +257,9 @@ class Run(Generic[T]):
             exits.unwatch(self)
             buffer.close(0.0)
             raise
-        if self._root and folder is not None:
-            self.replicator = replicate_run(folder, self.prefix, self.settings)
+        if self._root and folder is not None and self.settings.url:
+            replicator = lazy.load("ml_dash.sync.replicator")
+            self.replicator = replicator.replicate_run(folder, self.prefix, self.settings)
 
     def _write_start(self, buffer: Buffer) -> None:
         """Say who writes: at the first write, in a forked child, after the folder was removed."""
@@ -324,16 +327,11 @@ def running_in(folder: Path) -> Run[Any] | None:
     return run if run is not None and run.open_buffer is not None else None
 
 
-def attach(folder: Path | None, settings: Settings) -> Buffer:
+def attach(folder: Path, settings: Settings) -> Buffer:
     """The buffer of the run in `folder`: this process's own, or one that joins the run.
 
     Called when handles are unpickled, for example in a spawned DataLoader worker.
-
-    Raises:
-        TypeError: the run is kept in memory, which no other process sees.
     """
-    if folder is None:
-        raise TypeError("a run kept in memory cannot be taken to another process")
     run = running_in(folder)
     if run is None:
         run = Run(

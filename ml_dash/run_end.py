@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ml_dash import exits
+from ml_dash import exits, lazy
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer import Buffer, FlushReport
 from ml_dash.buffer.recovery import drain_dead, rings
 from ml_dash.settings import Settings
-from ml_dash.sync.replicator import Replicator
-from ml_dash.sync.report import ReplicaReport
+
+if TYPE_CHECKING:
+    from ml_dash.sync.replicator import Replicator
+    from ml_dash.sync.report import ReplicaReport
 
 SILENT = 2.0
 """Seconds that files are waited for before anything is said."""
@@ -55,9 +58,7 @@ def close_books(backend: Backend) -> None:
     if isinstance(backend, LocalBackend):
         drain_dead(backend.folder)
         try:
-            from ml_dash.reading import write_views
-
-            write_views(backend.folder)
+            lazy.load("ml_dash.reading", "hashlib").write_views(backend.folder)
         except Exception as error:  # noqa: BLE001 - a view must not hide how the run ended
             exits.say(f"run.json could not be written: {error!r}")
 

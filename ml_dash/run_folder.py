@@ -43,10 +43,10 @@ def claim_first(folder: Path, own: str) -> str | None:
     draft = path.with_name(f"{ids.new_writer_id()}.first.tmp")
     with _naming(folder):
         try:
-            draft.write_text(own)
+            draft.write_text(own, "ascii")
             _link(draft, path)
         except FileExistsError:
-            return path.read_text() or own
+            return path.read_text("ascii") or own
         finally:
             draft.unlink(missing_ok=True)
     return None
@@ -59,8 +59,8 @@ def _link(draft: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a file system without links: for a moment it is empty
-        with path.open("x") as file:
-            file.write(draft.read_text())
+        with path.open("x", encoding="ascii") as file:
+            file.write(draft.read_text("ascii"))
 
 
 def first_id(backend: Backend) -> str | None:

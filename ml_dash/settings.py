@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 MEGABYTE = 1 << 20
 
@@ -26,8 +26,7 @@ def default_encoders() -> int:
     return max(1, min(8, cores - 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One line of the table in the documentation."""
 
     name: str
@@ -99,8 +98,7 @@ class Settings:
     close_timeout: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A setting as it holds.
 
     Attributes:

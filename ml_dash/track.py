@@ -14,7 +14,7 @@ from ml_dash.clock import BOOTTIME, TICK, clock, read_clock
 from ml_dash.moment import BLOCKS, Moment, joined
 from ml_dash.names import stream_name, topic_of
 from ml_dash.steps import as_step, as_timestamp
-from ml_dash.values import OPTIONS, kind_name, text_keys
+from ml_dash.values import MIDNIGHT, OPTIONS, kind_name, text_keys
 
 if TYPE_CHECKING:
     from ml_dash.reading import Stream
@@ -26,6 +26,7 @@ _dumps = orjson.dumps
 _OPTIONS = OPTIONS | orjson.OPT_APPEND_NEWLINE
 _UNDERSCORE = ord("_")
 _N, _U, _L = b"nul"
+_T = ord("T")
 _MOST_KEYS = 1000
 
 
@@ -77,13 +78,14 @@ class Track:
                 row["timestamp"] = now
                 line = _dumps(row, None, _OPTIONS)
                 # The plain case is nearly every case: what is looked for is rare, and cheap to look
-                # for in the encoded row. A null may stand for a NaN. Searching for one byte takes a
-                # tenth of searching for two.
+                # for in the encoded row. A null may stand for a NaN, midnight for no time.
+                # Searching for one byte takes a tenth of searching for two.
                 plain = (
                     "timestamp" not in data  # type: ignore[operator]  # as above
                     and type(row.get("step", 0)) is int
                     and (_UNDERSCORE not in line or self._keys.issuperset(data))  # type: ignore[arg-type]  # as above
                     and (_U not in line or _L not in line or _N not in line or b"null" not in line)
+                    and (_T not in line or MIDNIGHT not in line)
                 )
             except (AttributeError, TypeError, ValueError, LookupError):
                 plain = False  # not a plain dict of plain values: look closer
@@ -131,6 +133,7 @@ class Track:
                 len(row) == len(head) + len(data)
                 and self._keys.issuperset(data)
                 and (_U not in line or _L not in line or _N not in line or b"null" not in line)
+                and (_T not in line or MIDNIGHT not in line)
             ):
                 return line
         except (TypeError, ValueError):

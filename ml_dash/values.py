@@ -13,8 +13,6 @@ import sys
 from collections import UserString, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import date, time, timedelta
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
@@ -31,6 +29,10 @@ LONGEST_REPR = 10_000
 
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 """How everything here is handed to orjson."""
+
+MIDNIGHT = b"T00:"
+"""What is in the dates that orjson makes of `NaT` in an array, of 1970 or 1677: look closer there,
+as at each `null`, which it makes of NaN."""
 
 
 def text_keys(fields: Mapping[Any, Any], where: str) -> dict[str, Any]:
@@ -177,9 +179,13 @@ def _simple(value: Any) -> Any:
     """A simpler form of `value`, or `NotImplemented`."""
     if isinstance(value, enum.Enum):
         return value.value
+    if value is getattr(sys.modules.get("pandas"), "NA", NotImplemented):
+        return None
     for kind, convert in _CONVERSIONS:
         if isinstance(value, kind):
             return convert(value)
+    if any(isinstance(value, getattr(sys.modules.get(m), name, ())) for m, name in _EXACT):
+        return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     array = as_array(value)
@@ -198,7 +204,7 @@ def _array_values(array: Any, value: Any) -> Any:
     """
     import numpy as np
 
-    if array.dtype.kind not in "biufmMUO":
+    if array.dtype.kind not in "biufmMUTO":
         return NotImplemented
     if array.dtype.kind == "m":
         array = array / np.timedelta64(1, "s")  # in seconds, as those of Python; no time is NaN
@@ -249,9 +255,9 @@ _CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (timedelta, timedelta.total_seconds),
     (date, _iso),  # also moments
     (time, time.isoformat),
-    (Decimal, str),
-    (Fraction, str),
 )
+_EXACT = (("decimal", "Decimal"), ("fractions", "Fraction"))
+"""Numbers that are kept as text, by module and name: where there is one, its module is loaded."""
 
 
 def as_array(value: Any) -> Any:
@@ -270,7 +276,8 @@ def as_array(value: Any) -> Any:
     tensor: Any = getattr(torch, "Tensor", ())
     if torch is not None and isinstance(value, tensor):
         value = value.detach().cpu()
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        # By force: also what is negated or conjugated only when it is looked at.
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy(force=True)
     if hasattr(value, "__array__"):
         import numpy as np
 

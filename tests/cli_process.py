@@ -77,21 +77,6 @@ def killed_run(prefix: str, root: Path) -> None:
     )
 
 
-class CommandLine:
-    """`cli("list")` runs a command in this process, below a root of the test's own."""
-
-    def __init__(self, root: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.root = root
-        self._capture = capture
-
-    def __call__(self, *arguments: object) -> Printed:
-        """Run a command."""
-        self._capture.readouterr()
-        code = main([*map(str, arguments), "--root", str(self.root)])
-        printed = self._capture.readouterr()
-        return Printed(code, printed.out, printed.err)
-
-
 class Line:
     """`line("whoami")` runs a command in this process, as it is."""
 
@@ -104,6 +89,18 @@ class Line:
         code = main([*map(str, arguments)])
         printed = self._capture.readouterr()
         return Printed(code, printed.out, printed.err)
+
+
+class CommandLine(Line):
+    """`cli("list")` runs a command below a root of the test's own."""
+
+    def __init__(self, root: Path, capture: pytest.CaptureFixture[str]) -> None:
+        super().__init__(capture)
+        self.root = root
+
+    def __call__(self, *arguments: object) -> Printed:
+        """Run a command there."""
+        return super().__call__(*arguments, "--root", self.root)
 
 
 def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from ml_dash.backends import LocalBackend, MemoryBackend
-from ml_dash.buffer import Buffer
+from ml_dash.buffer import Buffer, Stream
 from ml_dash.buffer import buffer as buffer_module
 from ml_dash.buffer import drain as drain_module
+from ml_dash.buffer.drain import Drainer
+from ml_dash.buffer.ledger import Ledger
 from ml_dash.buffer.recovery import drain_dead, pending_rows, rings
-from ml_dash.buffer.writer import RowWriter
+from ml_dash.buffer.writer import PROMOTE, RowWriter
 from ml_dash.errors import ClosedError
 from ml_dash.settings import Settings
 from ml_dash.track import Tracks
@@ -134,6 +139,50 @@ def test_threads_lose_nothing_and_keep_their_own_order(backend: FaultyBackend) -
     for number in range(8):
         assert [row["step"] for row in rows if row["thread"] == number] == list(range(5000))
     assert len({row["timestamp"] for row in rows}) == 40_000
+
+
+def test_a_slot_that_another_thread_fills_at_once_costs_no_row(
+    backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row that the slot was lent for is in it before anybody else's."""
+    buffer = Buffer(backend, Settings())
+    stream = buffer.stream("tracks/a")
+    lend = Drainer.lend
+
+    def lend_and_fill(self: Drainer, *given: Any) -> bool:
+        lent = lend(self, *given)
+        with contextlib.suppress(ValueError):
+            while lent:
+                stream.write(b"{}\n")
+        return lent
+
+    monkeypatch.setattr(Drainer, "lend", lend_and_fill)
+    for step in range(PROMOTE + 10):
+        stream.put(b'{"step":%d}\n' % step)
+    assert buffer.close().ok
+    (path,) = (backend.folder / "tracks/a").iterdir()
+    rows = [line for line in lines_of(path) if line != b"{}"]
+    assert rows == [b'{"step":%d}' % step for step in range(PROMOTE + 10)]
+
+
+def test_a_topic_that_begins_while_the_run_is_closed_stops_nothing(
+    backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may look up a new one at any moment."""
+    buffer = Buffer(backend, Settings())
+    tracks = Tracks(buffer)
+    for topic in ("a", "b", "c"):
+        tracks(topic).append({"step": 0})
+    seal = Drainer.seal
+
+    def seal_meanwhile(self: Drainer, stream: Stream) -> None:
+        seal(self, stream)
+        tracks(f"{stream.name}-new")
+
+    monkeypatch.setattr(Drainer, "seal", seal_meanwhile)
+    assert buffer.close().ok
+    assert rings(backend.folder) == []
+    assert all(steps_in(backend.folder, topic) == [0] for topic in ("a", "b", "c"))
 
 
 def test_flush_shows_every_row_to_readers(backend: FaultyBackend) -> None:
@@ -259,6 +308,43 @@ def test_rows_that_are_refused_wait_for_nothing(
     assert waited == [] and buffer.lost == {"tracks/a": 21}
     backend.failing = False
     assert buffer.close().pending == 0
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_who_waits_for_a_full_disk_lets_it_breathe(backend: FaultyBackend, enabled: bool) -> None:
+    """It is asked now and then, not as often as a loop can."""
+    buffer = Buffer(backend, Settings(buffer_enabled=enabled, close_timeout=0.1))
+    buffer.put("tracks/a", b"{}\n")
+    buffer.flush()
+    backend.failing = True
+    buffer.put("tracks/a", b"{}\n")
+    buffer.flush(timeout=0.5)
+    assert 2 < backend.attempts < 60
+    backend.failing = False
+    assert buffer.close().pending == 0
+
+
+def test_threads_that_lose_rows_at_once_are_all_counted() -> None:
+    """The number of what is lost is no guess."""
+    ledger = Ledger()
+    together = threading.Barrier(4)
+    interval = sys.getswitchinterval()
+
+    def lose() -> None:
+        together.wait(30)
+        for _ in range(100_000):
+            ledger.lose("a", "full")
+
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lose) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert ledger.lost == {"a": 400_000}
 
 
 def test_one_stream_that_cannot_be_written_does_not_stop_the_others(
@@ -509,6 +595,21 @@ def test_where_no_ring_file_can_be_made_rows_are_kept_all_the_same(
     assert steps_in(backend.folder, "a") == list(range(1000))
     assert sum("would not survive a kill" in message for message in caplog.messages) == 1
     assert list((backend.folder / ".buffer").iterdir()) == []
+
+
+def test_a_system_that_cannot_set_room_aside_is_left_clean(
+    backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As macOS: no open file and no draft of a ring is left, and it is said once."""
+    monkeypatch.delattr("os.posix_fallocate")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        buffer = Buffer(backend, Settings())
+        buffer.put("tracks/a", b'{"step":1}\n')
+        assert buffer.close().ok
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert list((backend.folder / ".buffer").iterdir()) == []
+    assert "this system cannot set room aside for a file" in caplog.messages[0]
 
 
 def test_a_run_in_memory_needs_no_disk() -> None:

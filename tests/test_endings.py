@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -148,6 +149,59 @@ with Experiment("e", dash_root=root, echo=False).run as experiment:
     assert list((tmp_path / "dash/e/.buffer").glob("*.ring")) == []
 
 
+LOOPS = {
+    "@experiment.run": """
+@experiment.run
+def train():
+    count(experiment)
+train()
+""",
+    "@ml_dash_experiment": """
+from ml_dash import ml_dash_experiment
+@ml_dash_experiment("e", dash_root=root, echo=False)
+def train(experiment):
+    count(experiment)
+train()
+""",
+    "coroutine": """
+import asyncio
+@experiment.run
+async def train():
+    count(experiment)
+asyncio.run(train())
+""",
+    "save_video": """
+import numpy as np
+def frames():
+    yield np.zeros((16, 16, 3), np.uint8)
+    count(experiment)
+with experiment.run:
+    experiment.files("videos").save_video(frames(), to="a.mp4")
+""",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_sigterm_ends_a_loop_that_is_called_by_us(tmp_path: Path, loop: str) -> None:
+    """Our functions are on the stack for as long as the training takes, and hold no lock."""
+    if loop == "save_video":
+        pytest.importorskip("av")
+    script = f"""
+def count(experiment):
+    print("ready")
+    for step in range(600):
+        experiment.track("a").append({{"step": step}})
+        time.sleep(0.05)
+experiment = Experiment("e", dash_root=root, echo=False)
+{LOOPS[loop]}
+"""
+    process = start(tmp_path, script)
+    wait_for_line(process, "ready")
+    process.send_signal(signal.SIGTERM)
+    assert finish(process, 25)[0] == -signal.SIGTERM
+    assert statuses(tmp_path / "dash/e") == ["CANCELLED"]
+
+
 def test_sigterm_while_a_run_ends_lets_it_end(tmp_path: Path) -> None:
     """Files that are still in the queue are written, the end is noted, then the signal comes."""
     script = (
@@ -279,10 +333,10 @@ def test_ctrl_c_ends_the_loop_and_keeps_its_rows(tmp_path: Path, seed: int) -> N
     script = """
 import random
 delay = random.Random(int(sys.argv[2])).random() * 0.3
-threading.Timer(0.05 + delay, os.kill, (os.getpid(), signal.SIGINT)).start()
 step = -1
 try:
     with Experiment("e", dash_root=root, echo=False).run as experiment:
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
         while True:
             size = 70_000 if step % 97 == 0 else 5
             experiment.track("a").append({"step": step + 1, "x": "y" * size})
@@ -497,7 +551,7 @@ save(experiment, 24)
         assert all(line.startswith(f"ml-dash: the run '{name}' is ending: ") for line in said)
         left = [int(line.split("ending: ")[1].split()[0]) for line in said]
         assert left == sorted(left, reverse=True) and left[0] < 24
-        assert "waiting 30 s more at most" in said[0]
+        assert re.search(r"waiting (2\d|30) s more at most", said[0])
         assert len(list((tmp_path / "dash" / name / "files/data/f").glob("*.png"))) == 24
 
 

@@ -42,6 +42,32 @@ def files(buffer):
     return Files(buffer)
 
 
+def test_what_a_save_needs_is_loaded_where_forks_wait_for_it(tmp_path):
+    """Also before anything was queued: a child forked meanwhile would wait for it forever."""
+    script = """
+import sys
+from pathlib import Path
+from ml_dash import Experiment, lazy
+storing, loaded = lazy.storing, []
+def storing_noted():
+    loaded.append("hashlib" in sys.modules)
+    storing()
+lazy.storing = storing_noted
+with Experiment("e", dash_root=sys.argv[1], echo=False, environment=False).run as experiment:
+    if sys.argv[2] == "save":
+        experiment.files.save(Path(sys.argv[0]))
+    else:
+        experiment.files.save_pkl({}, to="a.pkl")
+assert loaded[0] is False, loaded
+"""
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    for what in ("save", "save_pkl"):
+        command = [sys.executable, str(path), str(tmp_path / what), what]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
 def rows_in(run):
     """Every row of the index, as it is on disk, by time."""
     lines = [

@@ -1,6 +1,7 @@
 """The memory that copies of frames are made in."""
 
 import gc
+import mmap
 import os
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from ml_dash.files.saving import JOB, Encoding, Saving
 from ml_dash.image import memory as frame_memory
-from ml_dash.image.memory import IDLE, LARGEST, SLAB, SMALLEST, copy_of
+from ml_dash.image.memory import IDLE, LARGEST, SLAB, SMALLEST, apart, copy_of
 
 pytestmark = pytest.mark.skipif(frame_memory._ADVICE is None, reason="no huge pages here")
 
@@ -185,3 +186,12 @@ def test_a_forked_child_changes_no_frame_of_its_parent():
     os.close(read)
     os.close(write)
     assert (copy == 1).all()
+
+
+def test_many_encoded_bytes_have_pages_of_their_own():
+    """The system has them back as soon as they are written; few bytes are not worth a page."""
+    few, many = b"few", bytes(range(256)) * 1024
+    assert apart(few) is few
+    kept = apart(many)
+    assert bytes(kept) == many
+    assert isinstance(kept.obj, mmap.mmap)

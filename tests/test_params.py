@@ -8,6 +8,7 @@ import dataclasses
 import enum
 import math
 import pickle
+import sys
 import threading
 import types
 from datetime import datetime
@@ -321,6 +322,17 @@ def test_a_value_that_cannot_be_stored_changes_nothing(
     assert len(buffer.lines["params"]) == 1
 
 
+def test_an_array_that_cannot_be_stored_is_refused(params: Params) -> None:
+    """It is no object without settings, which would be kept as an empty group in silence."""
+    with pytest.raises(TypeError, match=r"'w'.*recarray"):
+        params.set(w=np.rec.array([(1, 2.0)], dtype=[("a", int), ("b", float)]))
+    torch = pytest.importorskip("torch")
+    for value in (torch.eye(2).to_sparse(), torch.ones(1, device="meta")):
+        with pytest.raises(TypeError, match=r"'w'.*torch\.Tensor"):
+            params.set(w=value)
+    assert params.get() == {}
+
+
 @pytest.mark.parametrize(
     "source",
     [5, "lr=1", [("lr", 1)], print, Opaque(), np.arange(2)],
@@ -452,3 +464,27 @@ def test_parameters_are_there_at_once_without_buffering() -> None:
     with Experiment("p/arm", backend=backend, environment=False, buffer_enabled=False).run as run:
         run.params.set(a=1)
         assert [row["params"] for row in read_rows(backend, "params")] == [{"a": 1}]
+
+
+def test_other_threads_may_set_while_one_gets(params: Params) -> None:
+    """Whoever reads gets what there was at some moment, and no error."""
+    params.set({f"p{number}": number for number in range(3000)})
+    stop = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not stop.is_set():
+            params.set({f"q{number}": number})
+            number += 1
+
+    thread = threading.Thread(target=work)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread.start()
+    try:
+        for _ in range(20):
+            assert len(params.get()) >= 3000
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)

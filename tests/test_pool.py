@@ -2,6 +2,7 @@
 
 import errno
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -104,6 +105,69 @@ def test_an_interrupt_while_shrinking_leaves_nothing_behind() -> None:
             pool.submit("frame", MANY, Encoding(done, error=KeyboardInterrupt))
         assert pool.in_flight == MANY and pool.unfinished == 1
     assert done == []
+
+
+def test_a_late_job_that_another_thread_takes_is_not_missed() -> None:
+    """Those of handlers are queued by whichever thread comes first."""
+
+    class Taken(deque[object]):
+        """Was not empty when it was looked at."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    lost: list[str] = []
+    pool = Pool(1, MANY, lost.append, lambda: 10.0)
+    pool._late = Taken()  # type: ignore[assignment]
+    assert pool.wait(10)
+    pool.close(10)
+    assert lost == []
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None can be started, as at the end of the interpreter from Python 3.12 on."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.mark.parametrize("how", ["close", "wait", "exclusive", "submit"])
+@pytest.mark.usefixtures("no_threads")
+def test_where_no_thread_can_be_started_who_waits_does_the_jobs(how: str) -> None:
+    """Nothing is lost, and nobody waits for a thread that there is not."""
+    lost: list[str] = []
+    done: list[str] = []
+    pool = Pool(2, MANY, lost.append, lambda: 10.0)
+    for name in "ab":
+        pool.submit("key", 1, lambda name=name: done.append(name))
+    if how == "wait":
+        assert pool.wait(10)
+    elif how == "exclusive":
+        with pool.exclusive("key"):
+            done.append("own")
+    elif how == "submit":
+        assert pool.submit("key", MANY, lambda: done.append("large"))
+        assert done == ["a", "b"], "there was no room before"
+    pool.close(10)
+    assert lost == []
+    assert done == ["a", "b", *{"exclusive": ["own"], "submit": ["large"]}.get(how, [])]
+
+
+@pytest.mark.usefixtures("no_threads")
+def test_a_job_done_by_who_waits_is_given_up_when_its_patience_is() -> None:
+    """On a full disk a caller without threads does not try for ever."""
+    lost: list[str] = []
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pool = Pool(1, MANY, lost.append, lambda: 0.0)
+    pool.submit("a", 1, full)
+    pool.wait(None)
+    assert len(lost) == 1 and "No space left" in lost[0]
 
 
 def test_jobs_that_are_refused_wait_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from effort import calls_of
 from scripts import run, wait_until
 
 from ml_dash import Experiment, MemoryBackend, Recorder, open_run
+from ml_dash import recorder as recorder_module
 from ml_dash.buffer.stream import Stream
 from ml_dash.pace import Pace
 from ml_dash.reading import RunView
@@ -724,6 +725,21 @@ def test_the_moment_to_join_can_be_asked_for(experiment: Experiment) -> None:
     assert recorder.current() is moment
     other.end()
     assert recorder.current() is None
+
+
+def test_a_signal_handler_may_end_the_run_while_a_frame_is_named(experiment: Experiment) -> None:
+    """What is recorded last, by whatever asked for that, finds the lock its own thread's."""
+    recorder = experiment.recorder()
+    named: list[str] = []
+
+    def interrupted() -> None:
+        with recorder_module._lock:  # where a signal hardly ever hits
+            named.append(recorder.name_frames(recorder.begin(5), ["a"]))
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert named == ["frame_00000005.jpg"]
 
 
 def test_frames_may_come_later_under_the_name_they_were_promised(experiment: Experiment) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,31 @@ def test_a_ring_is_not_drained_through_a_link(tmp_path: Path, folder: Path) -> N
     assert "symbolic link" in report.problems[0]
     (folder / "tracks").unlink()
     assert drain_dead(folder).rows == {"tracks/good": 1, "tracks/a": 1}
+
+
+def test_what_a_ring_was_being_made_in_is_removed_when_nobody_makes_it(folder: Path) -> None:
+    """It is as large as a ring; a young one may still become one."""
+    old, young = (folder / f".buffer/{name}.tmp" for name in ("old", "young"))
+    for path in (old, young):
+        path.write_bytes(b"")
+    long_ago = time.time() - 2 * recovery.DRAFT_SECONDS
+    os.utime(old, (long_ago, long_ago))
+    drain_dead(folder)
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_a_process_does_not_open_its_own_ring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On NFS it would give up the lock by which other hosts know that it lives."""
+    with Experiment("a/b", dash_root=tmp_path, echo=False, environment=False).run as experiment:
+        monkeypatch.setattr(recovery, "_DeadRing", lambda path: pytest.fail(f"{path} was opened"))
+        experiment.track("x").append({"step": 0})
+        assert experiment.track("x").find(float("inf"))["step"] == 0
+        assert drain_dead(experiment.folder).alive == 1
+        assert recovery.pending_rows(experiment.folder) == {}
+    assert recovery.rings(experiment.folder) == []
 
 
 def test_whoever_may_read_the_segments_may_read_the_ring(tmp_path: Path) -> None:

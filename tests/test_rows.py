@@ -378,11 +378,30 @@ def test_dates_and_durations_of_numpy_are_like_those_of_python() -> None:
     assert math.isnan(back(np.timedelta64("NaT", "s")))
 
 
+@pytest.mark.parametrize("unit", ["W", "D", "h", "m", "s", "ms", "us", "ns"])
+def test_no_time_among_times_is_missing_in_any_unit(unit: str) -> None:
+    """Not the date of 1970 or 1677 that the encoder would make of it in some units."""
+    days = np.array(["2026-01-01", "NaT"], f"M8[{unit}]")
+    first = str(days[0].astype("M8[s]"))
+    assert back(days) == slowly(days) == [first, None]
+    assert back({"inner": days[1:]}) == {"inner": [None]}
+    assert back(days[1]) is None
+
+
+def test_texts_of_numpy_of_any_length_are_texts() -> None:
+    """Numpy's newer arrays of texts are like the older ones."""
+    dtypes = getattr(np, "dtypes", None)
+    if not hasattr(dtypes, "StringDType"):
+        pytest.skip("this numpy has no such arrays")
+    assert back(np.array(["a", "longer"], dtypes.StringDType())) == ["a", "longer"]
+
+
 def test_pandas_values_are_like_those_of_python() -> None:
     """A timestamp is a date, NaT is missing, a series its values."""
     pandas = pytest.importorskip("pandas")
     assert back(pandas.Timestamp("2025-01-02T03:04:05")) == "2025-01-02T03:04:05"
     assert back(pandas.NaT) is None
+    assert back(pandas.NA) is None
     assert back(pandas.Series([1, 2])) == [1, 2]
     assert back(pandas.Timedelta("90s")) == 90.0
 
@@ -395,6 +414,7 @@ def test_tensors_are_like_arrays() -> None:
     assert back(torch.nn.Parameter(torch.zeros(1))) == [0.0]
     assert back(torch.ones(2, dtype=torch.bfloat16)) == [1.0, 1.0]
     assert back(torch.tensor([True])) == [True]
+    assert back(torch.tensor([1 + 2j]).conj().imag) == [-2.0]  # negated when it is looked at
     for value in (torch.eye(2).to_sparse(), torch.ones(1, device="meta")):
         with pytest.raises(TypeError, match=r"key 'v'.*torch\.Tensor"):
             back(value)

@@ -46,6 +46,7 @@ LONGEST_FILE = 360  # lines
 LONGEST_FUNCTION = 60  # lines, its docstring included
 ALLOWED_AT_IMPORT = {"orjson"}
 HEAVY = ("numpy", "PIL", "requests", "simplejpeg", "deflate")
+SELDOM = {"decimal", "fractions", "hashlib", "random", "secrets", "subprocess", "tempfile"}
 FRAMEWORKS = (
     *("torch", "tensorflow", "jax", "lightning", "gymnasium", "mujoco"),
     *("pandas", "polars", "pyarrow", "matplotlib"),
@@ -188,6 +189,11 @@ def test_importing_the_package_loads_next_to_nothing() -> None:
     assert bare - before - sys.stdlib_module_names == {"ml_dash"}
     assert public - before - sys.stdlib_module_names == {"ml_dash", *ALLOWED_AT_IMPORT}
     assert not public & set(HEAVY)
+
+
+def test_importing_the_front_door_loads_no_standard_module_for_nothing() -> None:
+    """What few programs need, or none before the first file, is loaded when it is needed."""
+    assert not loaded_by("from ml_dash import Experiment") & SELDOM
 
 
 def test_no_module_loads_a_framework() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 from ml_dash.backends.folders import FILE_MARK, SAFE, Folder, FolderTree, marked
 from ml_dash.backends.reflink import reflink
+from ml_dash.errors import TRANSIENT
 
 Bytes = bytes | bytearray | memoryview
 
@@ -33,7 +33,6 @@ _LINKS = hasattr(os, "link") and os.link in os.supports_follow_symlinks
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | SAFE
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | SAFE
 _NAMELESS = os.O_RDWR | getattr(os, "O_TMPFILE", 0) | getattr(os, "O_CLOEXEC", 0)
-TRANSIENT = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 _NAME_KEPT = 48  # characters of a name kept in that of its temporary: at most 192 bytes of UTF-8
 _numbers = itertools.count()
 
@@ -344,5 +343,5 @@ def _silently(place: str) -> None:
 def _temporary_name(name: str, attempt: int) -> str:
     number = f"{os.getpid():x}-{next(_numbers):x}"
     if attempt:
-        number += secrets.token_hex(4)
+        number += os.urandom(4).hex()
     return f"{name[:_NAME_KEPT]}.{number}{TEMPORARY}"

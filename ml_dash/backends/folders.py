@@ -122,7 +122,7 @@ class FolderTree:
 
     def forget(self, folder: Folder) -> None:
         """Open the folder anew when it is next asked for."""
-        for names, known in list(self._folders.items()):
+        for names, known in self._folders.copy().items():
             if known is folder:
                 self._folders.pop(names, None)
 

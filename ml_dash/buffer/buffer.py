@@ -13,7 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ml_dash.buffer.ledger import Ledger, closed_error
 from ml_dash.buffer.pool import Job, Pool
 from ml_dash.buffer.report import FlushReport
 from ml_dash.buffer.stream import Stream
-from ml_dash.buffer.writer import RowWriter
+from ml_dash.buffer.writer import PAUSE, RowWriter
 from ml_dash.rows import MAX_LINE, too_long
 from ml_dash.settings import MEGABYTE, Settings, default_encoders
 
@@ -56,7 +56,7 @@ class Buffer:
         self.first = True  # whether nobody wrote this run before; the run says so
         self.since: float | None = None  # when this session began, if it is not the first one
         # How an unpickled copy finds its run; the run says so, whose room is above this one.
-        self.rejoin: Callable[[Path | None, Settings], Buffer] | None = None
+        self.rejoin: Callable[[Path, Settings], Buffer] | None = None
         self._opened = opened
         self._streams: dict[str, Stream] = {}
         self._ledger = Ledger()
@@ -97,13 +97,23 @@ class Buffer:
         """Find a place for a line that found none in a slot."""
         if len(line) > MAX_LINE:
             raise too_long(f"stream {stream.name!r}", len(line))
+        if self._rows.interrupted:
+            self._rows.put_aside(stream, line)
+            return
         self.ensure_open()
+        try:
+            self._place(stream, line)
+        finally:
+            while (late := self._rows.aside.next()) is not None:
+                self._place(*late)
+        if self.synchronous:
+            self._rows.drain_once()
+
+    def _place(self, stream: Stream, line: bytes) -> None:
         while not self._rows.place(stream, line):
             if not self._wait_for_room():
                 self.lose(stream.name, "the buffer is full and the disk takes nothing")
                 return
-        if self.synchronous:
-            self._rows.drain_once()
 
     def submit(self, key: str, size: int, job: Job) -> bool:
         """Run `job` on a worker thread, after those of the same `key`.
@@ -121,7 +131,7 @@ class Buffer:
         if not self.synchronous:
             return self._pool.submit(key, size, job)
         try:
-            with self._pool.exclusive(key):
+            with self.exclusive(key):
                 job()
         except OSError as error:
             self._ledger.lose_file(str(error))
@@ -131,7 +141,8 @@ class Buffer:
     def exclusive(self, key: str) -> AbstractContextManager[None]:
         """The caller's own turn at `key`, after all jobs of it that were submitted before."""
         self.ensure_open()
-        return self._pool.exclusive(key)
+        lazy.storing()
+        return nullcontext() if self.interrupted else self._pool.exclusive(key)
 
     def ensure_open(self) -> None:
         """Begin to write, at the first call.
@@ -164,7 +175,8 @@ class Buffer:
         )
         if self._rows.has_thread and self._patience() <= 0:
             return False  # it tries by itself; to wait for that at each row would add up
-        self._rows.drain_once()
+        if not self._rows.drain_once():
+            time.sleep(PAUSE)
         return self._patience() > 0
 
     def _patience(self) -> float:
@@ -198,7 +210,11 @@ class Buffer:
                 `PATIENCE` seconds when there is none.
             fsync: also wait until the operating system says that the disk itself has it: all rows,
                 and of the files the last 100 that are no images, for some seconds at most.
+
+        In the handler of a signal that came in the middle of recording it waits for nothing.
         """
+        if self.interrupted:
+            return self.report()
         begun = time.monotonic()
         self._pool.wait(timeout)
         self.show_rows(None if timeout is None else begun + timeout - time.monotonic())
@@ -219,9 +235,10 @@ class Buffer:
     def show_rows(self, timeout: float | None = None) -> None:
         """Wait until the rows handed over so far are where readers see them; as `flush` waits."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.closed and not self._rows.drain_once(deadline):
+        while not (self.closed or self.interrupted) and not self._rows.drain_once(deadline):
             if self._patience() <= 0 or (deadline is not None and time.monotonic() >= deadline):
                 break
+            time.sleep(PAUSE)
 
     def report(self) -> FlushReport:
         """How things stand, without waiting."""
@@ -241,7 +258,16 @@ class Buffer:
 
     def finish_files(self, timeout: float) -> None:
         """Let the queued files be written, for `timeout` seconds at most; they precede the end."""
-        self._pool.close(timeout)
+        if not self.interrupted:
+            self._pool.close(timeout)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the caller is a handler or a finalizer in the middle of a step of its thread.
+
+        It must not wait for other threads, since they may wait for that step.
+        """
+        return self._rows.interrupted or self._pool.interrupted
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Write everything, tell the disk, and let go, in about `timeout` seconds at most.

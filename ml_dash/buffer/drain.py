@@ -33,7 +33,7 @@ class Drainer:
         ring: Ring,
         backend: Backend,
         writer: str,
-        lock: threading.Lock,
+        lock: threading.RLock,
         streams: Mapping[str, Stream],
         lose: Callable[[str, str, int], None],
         gone: Callable[[], None],
@@ -78,8 +78,8 @@ class Drainer:
                     self._take_from_idle(stream, slot, len(piece.data))
         return self.written - before
 
-    def lend(self, stream: Stream) -> bool:
-        """Give a busy stream a slot, if there is one. Under the lock."""
+    def lend(self, stream: Stream, line: bytes) -> bool:
+        """Give a busy stream a slot that begins with `line`, if there is one. Under the lock."""
         slot = self.ring.lend(stream.name, stream.segment, stream.offset)
         if slot is None:
             return False
@@ -87,6 +87,7 @@ class Drainer:
         self.slots.append(slot)
         stream.slot = slot
         stream.quiet = -1
+        slot.map.write(line)  # before other threads can, who may fill the slot at once
         stream.write = slot.map.write
         return True
 

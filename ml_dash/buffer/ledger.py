@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from ml_dash.errors import ClosedError
 
@@ -15,10 +16,12 @@ class Ledger:
     def __init__(self) -> None:
         self.lost: dict[str, int] = {}
         self._said: set[str] = set()
+        self._lock = threading.RLock()  # the handler of a signal may lose something, too
 
     def lose(self, stream: str, reason: str, count: int = 1) -> None:
         """Count what had to be given up, and say so once for each stream."""
-        self.lost[stream] = self.lost.get(stream, 0) + count
+        with self._lock:
+            self.lost[stream] = self.lost.get(stream, 0) + count
         self.warn_once(f"lost {stream}", f"data for {stream!r} is lost: {reason}")
 
     def lose_file(self, reason: str) -> None:
@@ -34,6 +37,7 @@ class Ledger:
     def after_fork(self) -> None:
         """In a forked child: the losses are the parent's; what was said was heard."""
         self.lost = {}
+        self._lock = threading.RLock()
 
 
 def closed_error() -> ClosedError:

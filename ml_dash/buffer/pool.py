@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from ml_dash.buffer.reentry import is_owned
 from ml_dash.errors import TRANSIENT, ClosedError
 
 Job = Callable[[], None]
@@ -52,6 +53,7 @@ class _Turn:
     granted: SimpleQueue[None] | None = None
     abandoned: bool = False
     number: int = 0
+    begun: bool = False
 
 
 class Pool:
@@ -73,7 +75,8 @@ class Pool:
 
     def reset_after_fork(self) -> None:
         """Forget the jobs, which are the parent's, and the threads, which are not here."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._late: deque[_Turn] = deque()  # jobs of `interrupted` callers
         self._queue: SimpleQueue[_Turn | None] = SimpleQueue()
         self._turns: dict[str, deque[_Turn]] = {}
         self._started: list[threading.Thread] = []
@@ -87,6 +90,32 @@ class Pool:
     def submit(self, key: str, size: int, job: Job) -> bool:
         """Queue a job; false when an outage lasts too long and it was refused."""
         turn = _Turn(key, size, job)
+        if self.interrupted:
+            self._late.append(turn)
+            return True
+        try:
+            return self._submit(turn)
+        finally:
+            self._submit_late()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the caller came in the middle of a step of its own thread here."""
+        return is_owned(self._lock)
+
+    def _submit_late(self) -> None:
+        while True:
+            try:
+                turn = self._late.popleft()
+            except IndexError:
+                return
+            try:
+                self._submit(turn)
+            except ClosedError as error:
+                self._lose(str(error))
+
+    def _submit(self, turn: _Turn) -> bool:
+        job, size = turn.job, turn.size
         shrinkable = job if isinstance(job, Shrinkable) else None
         while not self._admit(turn):
             if shrinkable is not None:
@@ -121,6 +150,7 @@ class Pool:
     def _await(self, turn: _Turn) -> None:
         assert turn.granted is not None
         while True:
+            self._work_without_threads()
             try:
                 return turn.granted.get(timeout=0.5)
             except Empty:
@@ -130,6 +160,7 @@ class Pool:
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until every job submitted so far is done; whether it is."""
+        self._submit_late()
         deadline = None if timeout is None else time.monotonic() + timeout
         ticket: SimpleQueue[None] = SimpleQueue()
         with self._lock:
@@ -137,6 +168,7 @@ class Pool:
             last = self._last
         try:
             while self._unfinished_until(last):
+                self._work_without_threads()
                 left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
                 if left <= 0 or (self.error is not None and self._patience() <= 0):
                     return False
@@ -191,10 +223,15 @@ class Pool:
                 if len(self._started) < self.threads:
                     self._start()
                 self._line_up(turn)
-            except BaseException:  # Ctrl-C in the middle: the job was not taken
-                if turn.job is not None and turn not in self._turns.get(turn.key, ()):
+            except BaseException:  # Ctrl-C in the middle
+                waiting = self._turns.get(turn.key, deque())
+                if turn.begun or turn.job is None:
+                    pass
+                elif turn not in waiting:  # it was not taken
                     self._active.discard(turn.number)
                     self.in_flight = max(0, self.in_flight - turn.size)
+                elif waiting[0] is turn:  # perhaps it was queued, perhaps not
+                    self._queue.put(turn)
                 raise
             return True
 
@@ -227,13 +264,15 @@ class Pool:
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the interpreter is shutting down: `close` runs what is left
+        except RuntimeError:  # the interpreter is shutting down: who waits does the jobs
             return
         self._started.append(thread)
 
     def _wait_for_progress(self) -> bool:
         if self.error is not None and self._patience() <= 0:
             return False  # workers try by themselves; to wait for that at each job would add up
+        if self._work_without_threads():
+            return True
         ticket: SimpleQueue[None] = SimpleQueue()
         with self._lock:
             self._waiters.add(ticket)
@@ -250,8 +289,24 @@ class Pool:
         while (turn := self._queue.get()) is not None:
             self._run(turn)
 
+    def _work_without_threads(self) -> bool:
+        """Do what is queued here and now, where no thread could be started; whether there was."""
+        worked = False
+        while not self._started:
+            try:
+                turn = self._queue.get_nowait()
+            except Empty:
+                break
+            if turn is not None:
+                self._run(turn)
+                worked = True
+        return worked
+
     def _run(self, turn: _Turn) -> None:
-        assert turn.job is not None
+        with self._lock:
+            begun, turn.begun = turn.begun, True
+        if begun or turn.job is None:
+            return  # an interrupt queued it twice
         try:
             self._attempt(turn.job)
         finally:
@@ -282,4 +337,6 @@ class Pool:
                 return
 
     def _out_of_time(self) -> bool:
-        return self._closing is not None and time.monotonic() >= self._closing
+        if self._closing is not None:
+            return time.monotonic() >= self._closing
+        return not self._started and self._patience() <= 0  # the caller's own time

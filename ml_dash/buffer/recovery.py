@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +19,11 @@ from typing import Any
 
 from ml_dash.backends.folders import FolderTree
 from ml_dash.buffer.ring import SIZE, Piece, read_identity, read_records, read_slots, read_tail
+from ml_dash.buffer.ring_file import is_own
 from ml_dash.environment import process_alive
+
+DRAFT_SECONDS = 3600.0
+"""Age at which a ring that is still being made is one that nobody makes any more."""
 
 
 @dataclass(slots=True)
@@ -47,9 +51,13 @@ def drain_dead(folder: Path) -> RecoveryReport:
     Never raises `OSError`: what cannot be finished is told in the report and stays for later.
     """
     report = RecoveryReport()
+    _remove_drafts(folder)
     for path in rings(folder):
         seen = False
         try:
+            if is_own(path):
+                report.alive += 1
+                continue
             with _DeadRing(path) as ring:
                 if ring.alive:
                     report.alive += 1
@@ -77,6 +85,8 @@ def pending_rows(folder: Path) -> dict[str, list[bytes]]:
     found: dict[str, list[bytes]] = {}
     for path in rings(folder):
         try:
+            if is_own(path):
+                continue
             with _DeadRing(path) as ring:
                 if not ring.alive:
                     for stream, lines in ring.pending(folder).items():
@@ -89,6 +99,14 @@ def pending_rows(folder: Path) -> dict[str, list[bytes]]:
 def rings(folder: Path) -> list[Path]:
     """The ring files of a run."""
     return sorted((folder / ".buffer").glob("*.ring"))
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Remove what was left by who was killed while it made a ring; it takes as much room."""
+    for path in (folder / ".buffer").glob("*.tmp"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > DRAFT_SECONDS:
+                path.unlink()
 
 
 class _DeadRing:
@@ -191,7 +209,7 @@ def _allow(place: Path, mode: int) -> None:
 
 
 def _write_whole(target: Path, data: bytes, mode: int) -> None:
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f"{target.name}.{os.urandom(4).hex()}.tmp")
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(file, "wb") as out:

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import struct
 import sys
 from collections.abc import Iterator, Mapping
@@ -32,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml_dash.buffer.ring_file import make_file
+from ml_dash.buffer.ring_file import close_file, make_file
 
 MAGIC = b"MLDRING1"
 BLOCK = 65536  # a multiple of every system's allocation granularity
@@ -78,17 +77,12 @@ class Slot:
 
     def __init__(self, number: int, map_: mmap.mmap, piece: Piece, start: int) -> None:
         self.number = number
-        self.map = map_
+        self.map = map_  # who writes into it when it was closed gets a ValueError
         self.path = piece.path
         self.segment = piece.segment
         self.base = piece.offset
         self.start = start  # where in the ring's file the lines begin
-        self.sealed = False
-
-    def seal(self) -> None:
-        """Let nobody write here any more; a writer that comes late gets a ValueError."""
-        self.map.close()
-        self.sealed = True
+        self.sealed = False  # whether its stream has let go of it
 
 
 class Ring:
@@ -111,7 +105,7 @@ class Ring:
         try:
             self.map = mmap.mmap(self._file, SIZE)
         except (OSError, ValueError):
-            os.close(self._file)
+            close_file(self._file)
             if path is not None:
                 path.with_suffix(".tmp").unlink(missing_ok=True)
             raise
@@ -153,13 +147,14 @@ class Ring:
                 view[begin:end] = self.view[begin:end]
             path.with_suffix(".tmp").rename(path)
         except (OSError, ValueError):
-            os.close(file)
+            close_file(file)
             path.with_suffix(".tmp").unlink(missing_ok=True)
             raise
         self.path = path
-        os.close(self._file)
         # The old map goes when the last piece of it has been written.
-        self._file, self.map, self.view, self._cells = file, own, view, view.cast("Q")
+        old, self._file = self._file, file
+        self.map, self.view, self._cells = own, view, view.cast("Q")
+        close_file(old)  # at last: a child that is forked meanwhile closes what it finds
 
     def _used(self) -> Iterator[tuple[int, int]]:
         """The parts of the file in which there may be anything but zeros."""
@@ -204,7 +199,8 @@ class Ring:
 
     def drained(self, position: int) -> None:
         """Everything of the common log before `position` is in segments."""
-        self._set_tail(position)
+        # A row put meanwhile into a log that was empty has moved the tail to its own beginning.
+        self._set_tail(max(self.tail, position))
 
     def _set_tail(self, position: int) -> None:
         self.tail = position
@@ -245,10 +241,6 @@ class Ring:
         self._free.pop()
         return slot
 
-    def room(self, slot: Slot) -> int:
-        """How many bytes of lines an empty `slot` takes."""
-        return BLOCK + COMMON + (slot.number + 1) * SLOT - slot.start
-
     def content(self, slot: Slot) -> Piece:
         """The whole lines that `slot` holds by now."""
         end = BLOCK + COMMON + (slot.number + 1) * SLOT
@@ -277,7 +269,7 @@ class Ring:
             self.map.close()
         except BufferError:
             pass  # a piece is still being looked at (by a thread lost in a fork, for example)
-        os.close(self._file)  # which gives up the lock, too
+        close_file(self._file)
         if remove and self.path is not None:
             self.path.unlink(missing_ok=True)
 

@@ -24,8 +24,8 @@ class Stream:
 
     Positions are bytes. The producer counts in the current segment (`segment`, `offset`); the
     drainer counts over all segments (`written`), of which number i begins at `starts[i]`. The file
-    that is written now has its first byte at `origin`: behind its segment's start when rows were
-    given up.
+    that is written now has its first byte at `origin`: not at its segment's start where an
+    interrupt left a gap in the producer's count.
     """
 
     __slots__ = (

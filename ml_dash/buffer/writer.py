@@ -16,12 +16,16 @@ from ml_dash import ids
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.buffer.drain import Drainer
 from ml_dash.buffer.ledger import Ledger, closed_error
+from ml_dash.buffer.reentry import Aside, is_owned
 from ml_dash.buffer.ring import SLOT, Ring
 from ml_dash.buffer.stream import Stream
 from ml_dash.environment import process_identity
 
 PROMOTE = 16
 """Rows after which a stream gets a slot of its own."""
+
+PAUSE = 0.02
+"""Seconds between two attempts of a caller who waits for a disk that fails."""
 
 _BUSY = 0.05  # seconds between drains while rows come
 _IDLE = 0.25  # and while none come
@@ -58,8 +62,10 @@ class RowWriter:
 
     def _begin(self) -> None:
         self.writer = ids.new_writer_id()
-        self._lock = threading.Lock()  # short: the ring's positions and the streams' slots
-        self._drain_lock = threading.Lock()  # one drain at a time, for as long as the disk takes
+        self._lock = threading.RLock()  # short: the ring's positions and the streams' slots
+        self._drain_lock = threading.RLock()  # one drain at a time, for as long as the disk takes
+        self.aside = Aside()  # rows of `interrupted` callers
+        self._draining = self._again = False
         self._wake: SimpleQueue[SimpleQueue[None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._drainer: Drainer | None = None
@@ -103,6 +109,23 @@ class RowWriter:
                 self._start_thread()
             return True
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the caller came in the middle of a step of its own thread here."""
+        return is_owned(self._lock) or (self._drainer is None and is_owned(self._drain_lock))
+
+    def put_aside(self, stream: Stream, line: bytes) -> None:
+        """Keep a row of an `interrupted` caller until that step is over."""
+        if self._stopping:
+            raise closed_error()
+        self.aside.put(stream, line)
+
+    def _place_aside(self) -> None:
+        while (late := self.aside.next()) is not None:
+            if not self.place(*late):
+                self.aside.put_back(late)
+                return
+
     def place(self, stream: Stream, line: bytes) -> bool:
         """Copy a line into the ring; false when there is no room until it is drained."""
         with self._lock:
@@ -118,8 +141,7 @@ class RowWriter:
                     stream.recent = PROMOTE
             stream.recent += 1
             busy = stream.recent > PROMOTE and not self._synchronous
-            if busy and len(line) < _LONGEST_IN_SLOT and drainer.lend(stream):
-                stream.write(line)
+            if busy and len(line) < _LONGEST_IN_SLOT and drainer.lend(stream, line):
                 return True
             # Counted first: an interrupt in between leaves a gap, which is harmless; two rows that
             # claim one place would not be.
@@ -181,18 +203,21 @@ class RowWriter:
         Returns:
             Bytes written, bytes still pending, and what keeps them.
         """
+        if self.interrupted:
+            return self._leave()
         self._stopping = True
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
             self._wake.put(None)
             thread.join(timeout)
         # A disk that hangs keeps the thread, and the lock with it: leave the ring to it then.
-        idle = self._drain_lock.acquire(timeout=max(0.1, timeout))
+        idle = not self._draining or not is_owned(self._drain_lock)
+        idle = idle and self._drain_lock.acquire(timeout=max(0.1, timeout))
         try:
             with self._lock:  # from here on, no row finds a place
                 drainer, self._drainer = self._drainer, None
                 assert drainer is not None
-                for stream in self._streams.values():
+                for stream in list(self._streams.values()):  # another thread may add one
                     drainer.seal(stream)
                     stream.write = _refuse
             if not idle:
@@ -205,6 +230,18 @@ class RowWriter:
         finally:
             if idle:
                 self._drain_lock.release()
+
+    def _leave(self) -> tuple[int, int, OSError | None]:
+        """Close in the middle of a step of this thread, which may not be overtaken.
+
+        The thread writes what is in the ring once that step is over; if the process is gone by
+        then, whoever opens the run next.
+        """
+        self._stopping = True
+        for stream in list(self._streams.values()):
+            stream.write = _refuse
+        self.aside.leave(self._backend, self.writer, self._ledger.lose)
+        return self.written, self.pending, self.error
 
     def abandon(self) -> None:
         """In a forked child: the parent's rows and thread are the parent's affair."""
@@ -223,7 +260,7 @@ class RowWriter:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 return Ring(path, identity)
-            except (OSError, AttributeError) as error:  # AttributeError: no posix_fallocate here
+            except OSError as error:
                 self._tell_no_ring(path.parent, error)
         return Ring(None, identity)
 
@@ -285,11 +322,22 @@ class RowWriter:
             return tickets
 
     def _drain(self) -> int:
+        if self._draining and is_owned(self._drain_lock):
+            self._again = True  # a handler in the middle of a drain of this thread
+            return 0
         with self._drain_lock:
             drainer = self._drainer
             if drainer is None:
                 return 0
-            moved = drainer.drain()
+            self._draining = True
+            try:
+                self._place_aside()
+                moved = drainer.drain()
+                while self._again:
+                    self._again = False
+                    moved += drainer.drain()
+            finally:
+                self._draining = False
             error = drainer.error
             if moved and not self._synchronous and (path := drainer.ring.lost_path()):
                 self._renew_ring(drainer, path)

@@ -44,18 +44,18 @@ class FileIndex:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._process = os.getpid()
         self._offsets: dict[str, int] = {}
         self._rows: dict[str, tuple[float, bytes | None]] = {}
         self._loaded = False
         self._complete = True  # whether every row of this process is in a segment or noted
 
-    def _current(self) -> threading.Lock:
+    def _current(self) -> threading.RLock:
         # A forked child must not wait for a lock that a thread of its parent held.
         if self._process != os.getpid():
             self._process = os.getpid()
-            self._lock = threading.Lock()
+            self._lock = threading.RLock()
         return self._lock
 
     def note(self, path: str, timestamp: float, line: bytes | None) -> None:

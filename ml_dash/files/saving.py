@@ -72,6 +72,8 @@ class Encoding(Shrinkable):
         except Exception:  # noqa: BLE001 - it may raise anything; the worker meets it and counts it
             return self._size
         del self._encode  # and with it the frame
-        lazy.load("ml_dash.image.memory").give_back()  # encoded bytes take its place
-        self._saving.fill = lambda draft: draft.write(data)
+        memory = lazy.load("ml_dash.image.memory")
+        memory.give_back()  # encoded bytes take its place
+        kept = memory.apart(data)
+        self._saving.fill = lambda draft: draft.write(kept)
         return len(data) + JOB

@@ -20,7 +20,7 @@ import orjson
 
 from ml_dash.backends.blobs import Bytes
 from ml_dash.errors import missing_extra
-from ml_dash.values import as_array, jsonable, kind_name
+from ml_dash.values import MIDNIGHT, as_array, jsonable, kind_name
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg"})
 NUMPY = frozenset({".npy", ".npz"})
@@ -96,7 +96,8 @@ def encode_json(value: Any) -> bytes:
     """
     try:
         data = orjson.dumps(value, None, _JSON)
-        if b"null" not in data:  # what orjson makes of NaN; a file is to give back what went in
+        # What orjson makes of NaN, and of times that are none; a file is to give back what went in.
+        if b"null" not in data and MIDNIGHT not in data:
             return data
     except TypeError:
         pass  # odd keys or types

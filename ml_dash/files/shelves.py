@@ -5,7 +5,6 @@ A shelf hands out drafts. A draft is written to, then committed; nobody sees it 
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -175,11 +174,13 @@ class HeldDraft:
     """A file on its way that is held in memory until it is committed."""
 
     def __init__(self, backend: Backend, place: str) -> None:
+        from hashlib import sha256  # at first use, as in `FileDraft`
+
         self.size = 0
         self._backend = backend
         self._place = place
         self._bytes = io.BytesIO()
-        self._hash = hashlib.sha256(usedforsecurity=False)
+        self._hash = sha256(usedforsecurity=False)
 
     @property
     def sha256(self) -> str:

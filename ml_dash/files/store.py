@@ -10,14 +10,13 @@ Handles (`files.py`) turn values into `Saving`s; everything from there on happen
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from ml_dash import clock
+from ml_dash import clock, lazy
 from ml_dash.backends.blobs import CHUNK, BlobFolder
 from ml_dash.backends.folders import LinkError
 from ml_dash.buffer import Buffer
@@ -94,6 +93,7 @@ class FileStore:
         Raises:
             Exception: whatever `encode` raises.
         """
+        lazy.storing()
         with self._shelf.draft(saving.parts) as draft:
             spool = Spool(draft)
             encode(spool)
@@ -315,4 +315,6 @@ def _metadata(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _digest(data: bytes) -> str:
-    return hashlib.sha256(data, usedforsecurity=False).hexdigest()
+    from hashlib import sha256  # loaded when the file was looked up
+
+    return sha256(data, usedforsecurity=False).hexdigest()

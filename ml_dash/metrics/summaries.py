@@ -20,7 +20,7 @@ from typing import Any
 
 Row = dict[str, float]
 
-_PERCENTILE = re.compile(r"p([0-9]+(?:\.[0-9]+)?)")
+_PERCENTILE = r"p([0-9]+(?:\.[0-9]+)?)"
 
 
 def summarize(values: Sequence[float], names: Iterable[str]) -> dict[str, float]:
@@ -124,7 +124,7 @@ def _rank(name: str) -> float | None:
     """The rank of a percentile by its name, `None` for other names."""
     if name == "median":
         return 50.0
-    found = _PERCENTILE.fullmatch(name) if isinstance(name, str) else None
+    found = re.fullmatch(_PERCENTILE, name) if isinstance(name, str) else None
     rank = float(found[1]) if found else math.inf
     return rank if rank <= 100 else None
 
