@@ -8,7 +8,6 @@ have its name, such as the `best.ckpt` of another fold.
 from __future__ import annotations
 
 import os
-import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ class State:
     scores: dict[str, Any]
 
 
-@dataclass(slots=True, weakref_slot=True)
+@dataclass(slots=True)
 class Book:
     """What is known of one folder of a run.
 
@@ -75,7 +74,9 @@ class Book:
         }
 
 
-_books: weakref.WeakValueDictionary[tuple[int, str, str], Book] = weakref.WeakValueDictionary()
+# Kept, small as they are: what one logger has just saved is not on the disk yet when the next one
+# of the same run would read it there.
+_books: dict[tuple[int, str, str], Book] = {}
 
 
 def book_of(experiment: Experiment, folder: str) -> Book:

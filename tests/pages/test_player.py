@@ -369,8 +369,10 @@ def test_a_followed_step_is_shown_with_its_own_frame(page: Page, shown: Shown) -
     finally:
         over.set()
         thread.join()
-    together = [1 for step, frame in places if step - frame <= 2]
-    assert len(together) > len(places) * 0.8, places
+    # The camera that is looked at has a frame every 4 steps; of where the cursor goes first, it is
+    # not known yet whether more frames come.
+    late = [step - frame for step, frame in places[3:] if step - frame > 3]
+    assert len(late) <= 2, places
 
 
 def test_markup_is_shown_and_does_nothing(page: Page, shown: Shown) -> None:
