@@ -63,9 +63,9 @@ def steps_in(folder: Path, topic: str) -> list[int]:
 def open_below(folder: Path) -> list[str]:
     """The files below a folder that this process has open, those that are gone by now as well."""
     found = []
-    for number in os.listdir("/proc/self/fd"):
+    for number in list(Path("/proc/self/fd").iterdir()):
         try:
-            target = os.readlink(f"/proc/self/fd/{number}")
+            target = str(number.readlink())
         except FileNotFoundError:
             continue  # the listing itself
         if target.startswith(f"{folder}/"):

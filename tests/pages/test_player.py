@@ -364,7 +364,7 @@ def test_a_followed_step_is_shown_with_its_own_frame(page: Page, shown: Shown) -
             ])).observe(document.querySelector(".stage .mono"), {childList: true})"""
         )
         page.click(".transport [aria-pressed]")
-        page.wait("window.places.length > 12", patience=60)
+        page.wait("window.places.length > 9", patience=60)
         places = page.evaluate("window.places")
     finally:
         over.set()
