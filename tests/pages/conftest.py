@@ -9,6 +9,7 @@ import pytest
 from selenium import webdriver
 
 from .browser import Page, start_browser
+from .site import HARNESS, STATIC, Site
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,13 @@ def browser(downloads: Path) -> Iterator[webdriver.Chrome]:
     driver = start_browser(downloads)
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """The modules of the pages, and the page of the harness."""
+    with Site(static=STATIC, harness=HARNESS) as found:
+        yield found
 
 
 @pytest.fixture

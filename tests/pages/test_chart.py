@@ -6,23 +6,15 @@ import csv
 import io
 import math
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from .browser import Page, decode
-from .site import HARNESS, STATIC, Site
+from .site import Site
 
 BLUE = [0, 0x72, 0xB2]
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """The modules of the pages, and the page of the harness."""
-    with Site(static=STATIC, harness=HARNESS) as found:
-        yield found
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from .browser import Page
-from .site import HARNESS, STATIC, Site
+from .site import Site
 
 VALUES = """
     return (async () => {
@@ -30,13 +28,6 @@ VALUES = """
         values.load();
     })();
 """
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """The modules of the pages, and a page to load them from."""
-    with Site(static=STATIC, harness=HARNESS) as found:
-        yield found
 
 
 @pytest.fixture

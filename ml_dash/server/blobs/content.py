@@ -44,6 +44,22 @@ def lock_run(session: Session, run_id: str) -> None:
         raise Problem(404, f"the run {run_id!r} has been deleted")
 
 
+def ends_of(
+    parts: Sequence[str], size: int, part_size: int, shift: int
+) -> Iterator[tuple[str, int]]:
+    """The objects that a content is in, and how long each must be for that.
+
+    Args:
+        parts: their keys, in order.
+        size: of the content, in bytes.
+        part_size: of it in each object but the last.
+        shift: where it begins in the first one.
+    """
+    for number, key in enumerate(parts):
+        end = min(part_size, size - number * part_size)
+        yield key, end + (shift if number == 0 else 0)
+
+
 def known(session: Session, run_id: str, hashes: Iterable[str]) -> set[str]:
     """Which contents a run has."""
     wanted = list(hashes)

@@ -151,7 +151,7 @@ class Watch:
         with self._lock:
             try:
                 yield
-            except BaseException:
+            except BaseException:  # whatever ended it: what the database forgot, we may not keep
                 self.forget([self._id(folder) for folder in folders])
                 with self._data.reading() as session:
                     known = session.execute(select(Project.name, Project.id)).all()

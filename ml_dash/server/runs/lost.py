@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import Text, cast, func, select
 from typing_extensions import TypedDict
 
+from ml_dash.server.blobs.content import ends_of
 from ml_dash.server.database import Database
 from ml_dash.server.store import ObjectStore
 from ml_dash.server.tables import Blob, Chunk, File, Segment
@@ -121,9 +122,8 @@ def _needs(data: Database, run_id: str) -> Iterator[_Need]:
             yield "segment", path, key, end
         contents = contents.execution_options(yield_per=_AT_ONCE)
         for sha256, size, parts, part_size, shift in session.execute(contents):
-            for number, key in enumerate(parts):
-                end = min(part_size, size - number * part_size)
-                yield "blob", sha256, key, end + (shift if number == 0 else 0)
+            for key, end in ends_of(parts, size, part_size, shift):
+                yield "blob", sha256, key, end
 
 
 def _chunks(data: Database, run_id: str, keys: list[str]) -> list[LostChunk]:

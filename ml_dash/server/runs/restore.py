@@ -15,7 +15,7 @@ from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from ml_dash import ids
-from ml_dash.server.blobs.content import lock_run
+from ml_dash.server.blobs.content import ends_of, lock_run
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
 from ml_dash.server.segments.chunks import pack_chunk
@@ -74,12 +74,8 @@ def _forget(session: Session, run_id: str, sha256: str, parts: list[str]) -> boo
 
 def _is_there(objects: ObjectStore, blob: Blob) -> bool:
     """Whether the store has every object of a content, as long as it must be."""
-    for number, key in enumerate(blob.parts):
-        begin = blob.object_offset if number == 0 else 0
-        size = min(blob.part_size, blob.size - number * blob.part_size)
-        if objects.size(key) < begin + size:
-            return False
-    return True
+    needed = ends_of(blob.parts, blob.size, blob.part_size, blob.object_offset)
+    return all(objects.size(key) >= end for key, end in needed)
 
 
 def restore_rows(

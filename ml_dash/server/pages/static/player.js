@@ -93,8 +93,6 @@ class Player {
     const run = this.context.runs[0];
     const own = this.views.filter((view) => view.camera.run === run).map((view) => view.camera);
     const { timeline, episodes } = await this.timelines.load(own);
-    // Rows that came meanwhile have frames that did, too: the newest step is shown with its own
-    if (this.busy) await this.#newFrames(run);
     this.episodes = episodes;
     this.context.cursor.follow(timeline);
     this.markers = await findMarkers(run, timeline, this.signal);
@@ -122,7 +120,7 @@ class Player {
   /** @param {any} run @param {boolean} frames whether it has new ones */
   async #reread(run, frames) {
     if (frames) {
-      await this.#newFrames(run);
+      await Promise.all(this.views.filter((view) => view.camera.run === run).map((view) => view.reload()));
       await this.#newCameras(run);
     }
     if (run === this.context.runs[0]) await this.#time();
@@ -140,11 +138,6 @@ class Player {
       newest = Math.min(newest, timeline.before(camera.times[camera.length - 1] + 1e-9));
     }
     return newest;
-  }
-
-  /** @param {any} run */
-  async #newFrames(run) {
-    await Promise.all(this.views.filter((view) => view.camera.run === run).map((view) => view.reload()));
   }
 
   /** @param {any} run */
