@@ -34,8 +34,9 @@ format: setup ## put the code into the house's format
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-types: setup ## mypy --strict
+types: setup ## mypy --strict; and TypeScript's checker over the pages, where npm is
 	@$(RUN) -m mypy
+	@tools/check_pages.sh
 
 package: setup ## build sdist and wheel, check them, install the wheel elsewhere and try it
 	@tools/check_package.sh

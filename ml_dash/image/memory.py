@@ -72,19 +72,33 @@ def copy_of(array: Array) -> Array:
     import numpy as np
 
     size = array.nbytes
-    if _ADVICE is None or not SMALLEST <= size < LARGEST:
+    if size >= LARGEST:
         return array.copy(order="K")
-    place = _take(-(-size // 64) * 64)
+    order: list[int] = []  # of its axes in memory, where that is not the usual one
+    if not array.flags.c_contiguous:
+        strides = array.strides
+        order = sorted(range(array.ndim), key=lambda axis: -abs(strides[axis]))
+    ordered = array.transpose(order) if order else array
+    if _ADVICE is None or size < SMALLEST:
+        copy: Array = np.empty(ordered.shape, array.dtype)
+    else:
+        copy = _take(-(-size // 64) * 64).as_array(ordered.shape, array.dtype.str)
+    _fill(copy, ordered)
+    return copy.transpose(sorted(order, key=order.__getitem__)) if order else copy
+
+
+def _fill(copy: Array, array: Array) -> None:
+    """Copy without letting go of the interpreter lock, where the array's memory is in one piece.
+
+    numpy lets go of it, and an encoder that waits for it has it the next moment: for a copy of
+    some microseconds the caller would wait as long as that one keeps it.
+    """
+    import numpy as np
+
     if array.flags.c_contiguous:
-        copy = place.as_array(array.shape, array.dtype.str)
+        copy.reshape(-1).view(np.uint8).data[:] = array.reshape(-1).view(np.uint8).data
+    else:
         np.copyto(copy, array)
-        return copy
-    strides = array.strides
-    order = sorted(range(array.ndim), key=lambda axis: -abs(strides[axis]))
-    ordered = array.transpose(order)
-    copy = place.as_array(ordered.shape, array.dtype.str)
-    np.copyto(copy, ordered)
-    return copy.transpose(sorted(range(array.ndim), key=order.__getitem__))
 
 
 class _Slab:
