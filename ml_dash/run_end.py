@@ -84,19 +84,25 @@ def finish_replica(
 
 def tell_end(prefix: str, backend: Backend, report: FlushReport) -> None:
     """Say what is not on the disk, and what finishes it; nothing when all is."""
-    if not report.ok:
+    if report.ok:
+        return
+    if not report.pending:
+        remedy = ""
+    elif _has_ring(backend):
         remedy = (
             f". When the disk takes data again, `ml-dash check {_place(prefix, backend)}` finishes"
             " it"
-            if report.pending
-            else ""
         )
-        exits.say(f"the run {prefix!r} ended, but not all is on disk: {report}{remedy}")
+    else:
+        remedy = (
+            ". No buffer file could be made, so these rows end with this process: they are lost"
+        )
+    exits.say(f"the run {prefix!r} ended, but not all is on disk: {report}{remedy}")
 
 
 def tell_interrupted(prefix: str, backend: Backend, report: FlushReport | None) -> None:
     """Say that the writing was interrupted, what is missing, and what finishes it."""
-    safe = isinstance(backend, LocalBackend) and rings(backend.folder)
+    safe = _has_ring(backend)
     files = report.pending_files if report is not None else 0
     gone = " 1 file was not saved yet;" if files == 1 else f" {files:,} files were not saved yet;"
     exits.say(
@@ -104,6 +110,11 @@ def tell_interrupted(prefix: str, backend: Backend, report: FlushReport | None) 
         f"{' rows are safe in its buffer file,' if safe else ''}"
         f" `ml-dash check {_place(prefix, backend)}` finishes it"
     )
+
+
+def _has_ring(backend: Backend) -> bool:
+    """Whether a buffer file keeps what is not in the segments yet."""
+    return isinstance(backend, LocalBackend) and bool(rings(backend.folder))
 
 
 def _place(prefix: str, backend: Backend) -> str:

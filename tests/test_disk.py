@@ -16,10 +16,11 @@ from ml_dash import open_run
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A file system of 100 MB: a tmpfs where we may mount one."""
+def small_disk(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of 100 MB, or of what the test asks for: a tmpfs where we may mount one."""
+    size = getattr(request, "param", "100m")
     folder = Path(tempfile.mkdtemp(prefix="ml-dash-disk-"))
-    command = ["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         folder.rmdir()
@@ -93,6 +94,24 @@ def test_a_run_that_ends_on_a_full_disk_is_finished_by_check(
     again = open_run(small_disk / "dash/e")  # the line that was cut is skipped, and written again
     assert [row["step"] for row in again.tracks["a"].rows()] == list(range(6000))
     assert again.status == "COMPLETED"
+
+
+CRAMPED = """
+with Experiment("e", dash_root=sys.argv[2], echo=False, environment=False).run as experiment:
+    for step in range(3000):
+        experiment.track("a").append({"step": step, "x": "y" * 1000})
+"""
+
+
+@pytest.mark.parametrize("small_disk", ["1m"], indirect=True)
+def test_rows_without_disk_or_buffer_file_are_said_to_be_lost(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    """Nothing promises what no command can do: there is no buffer file to take them from."""
+    code, _, err = run(tmp_path, CRAMPED, small_disk, ML_DASH_CLOSE_TIMEOUT="1")
+    assert code == 0, err
+    assert "they are lost" in err
+    assert "ml-dash check" not in err
 
 
 MEMORY = """
