@@ -27,6 +27,9 @@ MEANINGS = {
 }
 """What a scope allows, in words."""
 
+LONGEST_PATH = 4000
+"""Characters of an address that a login leads back to: a comparison of many runs names them all."""
+
 
 def show(
     request: Request,
@@ -78,7 +81,7 @@ def login_first(request: Request) -> RedirectResponse:
 def local_path(text: str) -> str:
     """A path of ours, whatever was asked for; `/` for all that leads elsewhere."""
     odd = any(ord(c) <= 32 or ord(c) >= 127 or c == "\\" for c in text)
-    if odd or not text.startswith("/") or text.startswith("//") or len(text) > 1000:
+    if odd or not text.startswith("/") or text.startswith("//") or len(text) > LONGEST_PATH:
         return "/"
     try:
         parts = urlsplit(text)

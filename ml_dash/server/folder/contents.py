@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -49,6 +49,8 @@ class Contents:
         last: by segment of a metric, the size at which its last row was looked at.
         pulse: whether it goes on.
         counted: when its rows were last taken in.
+        seen: bytes that could be taken in when the run was last told.
+        read: bytes that could be when nothing was left of them but a line that is not whole.
     """
 
     run_id: str
@@ -58,6 +60,13 @@ class Contents:
     last: dict[str, int] = field(default_factory=dict)
     pulse: Pulse = field(default_factory=Pulse)
     counted: float = 0.0
+    seen: int = 0
+    read: int = 0
+
+    @property
+    def behind(self) -> bool:
+        """Whether its segments have grown since they were taken to their ends."""
+        return self.seen > self.read
 
     def tell(self, session: Session, now: float) -> bool:
         """Bring the row of the run to the present: status, params, last metrics, files.
@@ -67,7 +76,8 @@ class Contents:
         """
         first = not self.told
         fresh: dict[str, list[dict[str, Any]]] = {}
-        for info in self._segments():
+        segments = list(self._segments())
+        for info in segments:
             stream = info.path.rpartition("/")[0]
             if stream in _TOLD:
                 rows = self._added(info.path, info.size)
@@ -77,6 +87,7 @@ class Contents:
                 continue
             if rows:
                 fresh.setdefault(stream, []).extend(rows)
+        self.seen = self._whole(segments)
         if not fresh and not self.pulse.open:
             return False
         run = session.get_one(Run, self.run_id)
@@ -96,11 +107,10 @@ class Contents:
         budget = STEP
         grown = False
         self.counted = now
-        for info in self._segments():
+        segments = list(self._segments())
+        for info in segments:
             held = self.taken.get(info.path)
-            start, end = held.size if held else 0, info.size
-            if info.path.rpartition("/")[0] in _TOLD:
-                end = self.told.get(info.path, 0)  # a longer segment is a sign of new files
+            start, end = held.size if held else 0, self._end(info)
             if end <= start:
                 continue
             whole = self._lines(info.path, start, min(start + budget, end))
@@ -118,7 +128,19 @@ class Contents:
             session.execute(
                 update(Run).where(Run.id == self.run_id).values(rows=total, size=size, updated=now)
             )
+        else:
+            self.read = self._whole(segments)
         return grown
+
+    def _end(self, info: SegmentInfo) -> int:
+        """Up to where a segment may be taken in."""
+        if info.path.rpartition("/")[0] in _TOLD:
+            return self.told.get(info.path, 0)  # a longer segment is a sign of new files
+        return info.size
+
+    def _whole(self, segments: Iterable[SegmentInfo]) -> int:
+        """Bytes of all segments that may be taken in."""
+        return sum(map(self._end, segments))
 
     def _segments(self) -> Iterator[SegmentInfo]:
         for room in ROOMS:

@@ -124,12 +124,17 @@ class Watch:
                     del self._odd[folder]
 
     def count(self) -> None:
-        """Take in rows of runs that go on, though nobody looks at them: the table counts them."""
+        """Take in rows of runs that go on, though nobody looks at them: the table counts them.
+
+        Of those that have ended since, what came after the last look is read to its end.
+        """
         for contents in list(self._runs.values()):
             now = time.time()
             if contents.pulse.alive and now - contents.counted > COUNT:
                 with self._taking([contents.backend.folder]):
                     self._data.transaction(partial(contents.take, now=now))
+            elif contents.counted and contents.behind and not contents.pulse.alive:
+                self._waiting.appendleft(contents.run_id)  # one that was never read waits already
 
     def forget(self, run_ids: list[str]) -> None:
         """Runs that are gone from the folder."""
