@@ -64,6 +64,8 @@ class SecurityHeaders:
             await self.app(scope, receive, send_with)
         except Exception:  # it is answered, and then goes on to the log
             if not begun:
-                problem = Problem(500, "the server has a defect; its log tells more")
-                await respond(problem)(scope, receive, send_with)
+                answer = respond(Problem(500, "the server has a defect; its log tells more"))
+                # What is raised closes the connection: a proxy must not use it for another request
+                answer.headers["Connection"] = "close"
+                await answer(scope, receive, send_with)
             raise

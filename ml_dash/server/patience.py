@@ -1,15 +1,17 @@
 """Answers that have begun: they wait for a full store rather than break off.
 
 Who asks anew while the store is silent is told to come back; who was told 200 already cannot be. So
-such an answer keeps its place. It waits without a thread: threads are for what the database alone
-can answer.
+such an answer keeps its place. It waits without a thread where it can: threads are for what the
+database alone can answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -20,6 +22,13 @@ PATIENCE = 25.0
 
 PAUSE = 0.5
 """Seconds between two looks whether there is room."""
+
+IN_THREADS = 8
+"""Answers that wait in a thread at once; there are more threads than these and the store's."""
+
+T = TypeVar("T")
+
+_threads = threading.BoundedSemaphore(IN_THREADS)
 
 
 async def patiently(
@@ -52,3 +61,25 @@ async def patiently(
         yield piece
         place += len(piece)
         until = time.monotonic() + PATIENCE
+
+
+def in_a_thread(read: Callable[[], T]) -> T:
+    """The same for what cannot be left and taken up again: rows are made of several chunks.
+
+    Args:
+        read: reads the next bytes of an answer that has begun.
+
+    Raises:
+        SilentError: the store was full for longer than clients wait, or too many wait so.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return read()
+        except SilentError:
+            if time.monotonic() > until or not _threads.acquire(blocking=False):
+                raise
+        try:
+            time.sleep(PAUSE)
+        finally:
+            _threads.release()

@@ -10,6 +10,16 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from ml_dash.server.reading_shapes import (
+    At,
+    Cameras,
+    Chart,
+    Files,
+    Frames,
+    Index,
+    Inside,
+    Logs,
+)
 from ml_dash.wire import API
 
 _RUN = f"{API}/runs/{{run}}"
@@ -312,6 +322,14 @@ SHAPES: dict[tuple[str, str], Any] = {
     ("post", f"{_RUN}/append"): Appended,
     ("get", f"{_RUN}/segments"): Segments,
     ("get", f"{_RUN}/streams"): list[Stream],
+    ("get", f"{_RUN}/streams/{{name}}/chart"): Chart,
+    ("get", f"{_RUN}/streams/{{name}}/index"): Index,
+    ("get", f"{_RUN}/at"): At,
+    ("get", f"{_RUN}/logs"): Logs,
+    ("get", f"{_RUN}/frames"): Cameras,
+    ("get", f"{_RUN}/frames/{{camera}}"): Frames,
+    ("get", f"{_RUN}/files"): Files,
+    ("get", f"{_RUN}/folders"): Inside,
     ("post", f"{_RUN}/uploads"): Upload,
 }
 """What the good answers of a route look like."""

@@ -42,13 +42,15 @@ class SilentError(StoreError):
 
 
 def reason(error: BaseException) -> str:
-    """What is wrong with a store, in words that hold no secrets: a status and the store's code.
+    """What is wrong with a store or a database, in words that hold no secrets: a status, a code.
 
     Of any other error the type alone: its text may have an address in it, and a password in that.
     """
     text = str(error) if isinstance(error, StoreError) else ""
     found = [match[1].strip() for match in (_STATUS.search(text), _CODE.search(text)) if match]
-    return ", ".join([type(error).__name__, *found])
+    below = getattr(error, "orig", None)  # of a driver: PostgreSQL's code, or SQLite's name of it
+    code = getattr(below, "sqlstate", None) or getattr(below, "sqlite_errorname", None)
+    return ", ".join([type(error).__name__, *found, *([str(code)] if code else [])])
 
 
 class Gate:

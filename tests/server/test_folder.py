@@ -178,6 +178,25 @@ def test_a_run_goes_on_for_as_long_as_its_process(folder: Folder, root: Path) ->
     assert folder.runs()["live"]["status"] == "COMPLETED"
 
 
+def test_rows_of_a_run_that_has_ended_are_all_counted(folder: Folder, root: Path) -> None:
+    """Though nobody looked at it: what came between the last look and its end counts, too."""
+    experiment = Experiment("lab/live", dash_root=root, echo=False, environment=False)
+    with experiment.run:
+        experiment.track("t").append({"step": 0})
+        experiment.flush()
+        folder.made.watch.scan()
+        folder.made.watch.count()
+        for step in range(1, 50):
+            experiment.track("t").append({"step": step})
+    folder.made.watch.scan()
+    folder.made.watch.count()
+    folder.made.watch.look()
+    files = [*(root / "lab/live").rglob("*.jsonl")]
+    lines = sum(len(path.read_bytes().splitlines()) for path in files)
+    live = folder.runs()["live"]
+    assert (live["rows"], live["size"]) == (lines, sum(path.stat().st_size for path in files))
+
+
 def test_a_run_whose_process_is_gone_is_interrupted_at_once(folder: Folder, root: Path) -> None:
     """As `ml-dash show` has it, though its last heartbeat is a moment old."""
     killed_run("lab/gone", root)
@@ -322,7 +341,8 @@ def test_a_run_that_is_written_is_not_deleted(root: Path) -> None:
 def test_only_who_was_given_the_address_gets_in(folder: Folder) -> None:
     """Without the token there is no page and no data; with a wrong one neither."""
     stranger = TestClient(folder.made.app, base_url=BASE, follow_redirects=False)
-    assert stranger.get("/").status_code == 303
+    told = stranger.get("/view?run=7")
+    assert (told.status_code, "ml-dash ui" in told.text) == (401, True)
     assert stranger.get("/api/v1/runs").status_code == 401
     assert stranger.get("/open?token=guess").status_code == 401
     assert stranger.get("/open?token=%ff").status_code == 401

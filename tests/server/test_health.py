@@ -330,3 +330,13 @@ def test_what_the_server_keeps_is_for_its_user_alone(tmp_path: Path) -> None:
     found = {path: path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*"))}
     assert len(found) > 1
     assert not any(found.values())
+
+
+def test_a_defect_says_that_it_closes_the_connection(small: Inside) -> None:
+    """A proxy that is not told gives the connection to the next request, which is lost then."""
+    anna = small.user("anna")
+    anna._transport.raise_server_exceptions = False  # type: ignore[attr-defined]  # as in a process
+    del small.app.state.now
+    answer = anna.get("/api/v1/runs")
+    assert (answer.status_code, answer.json()["code"]) == (500, "defect")
+    assert answer.headers["Connection"] == "close"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,17 +11,35 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from ml_dash.server import migrations
+from ml_dash.server.accounts.users import create_user
 from ml_dash.server.database import Database
 from ml_dash.server.serving import OutdatedError, prepare, upgrade
 from ml_dash.server.settings import ServerSettings
-from ml_dash.server.tables import Table
+from ml_dash.server.tables import File, Namespace, Project, Run, Table
 
 from .serving import KINDS, Machines, Served
 
 NEWER = "9999"
+
+ANEW = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9998"
+down_revision = "{before}"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("runs") as table:
+        table.alter_column("name", type_=sa.String(1200))
+    op.execute("UPDATE runs SET name = 'anew'")
+"""
+"""A version for which SQLite makes a table anew."""
 
 
 @pytest.fixture(params=KINDS)
@@ -107,6 +126,63 @@ def test_an_upgrade_may_be_repeated(settings: ServerSettings, data: Database) ->
         assert done.returncode == 0, done.stderr
         assert migrations.current(data) == migrations.newest()
     assert migrations.differences(data) == []
+
+
+def test_a_database_of_before_the_sizes_of_files_is_brought_forward(
+    settings: ServerSettings, data: Database
+) -> None:
+    """The server asks for the upgrade, SQLite has it at the start; all is there, and counted."""
+    migrations.upgrade(data)
+    run_id = data.transaction(recorded)
+    with data.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE runs DROP COLUMN file_bytes"))
+    set_version(data, "0001")
+    if data.is_sqlite:
+        prepare(settings)
+    else:
+        with pytest.raises(OutdatedError, match=r"0001.*needs.*`ml-dash server upgrade`"):
+            prepare(settings)
+        done = command(settings, "upgrade")
+        assert done.returncode == 0, done.stderr
+    assert migrations.current(data) == migrations.newest()
+    assert migrations.differences(data) == []
+    with data.reading() as session:
+        assert session.get_one(Run, run_id).file_bytes == 5
+        assert session.query(File).count() == 2
+
+
+def test_a_table_that_is_made_anew_takes_nothing_with_it(
+    settings: ServerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite drops the old one, at which its foreign keys would delete all that refers to it."""
+    home = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, home)
+    (home / "versions/v9998_anew.py").write_text(ANEW.format(before=migrations.newest()))
+    data = Database(settings.database)
+    migrations.upgrade(data)
+    run_id = data.transaction(recorded)
+    monkeypatch.setattr(migrations, "__file__", str(home / "__init__.py"))
+    prepare(settings) if data.is_sqlite else upgrade(data)
+    assert migrations.current(data) == "9998"
+    with data.reading() as session:
+        assert session.get_one(Run, run_id).name == "anew"
+        assert session.query(File).count() == 2
+    with pytest.raises(IntegrityError), data.engine.begin() as connection:
+        connection.execute(text("UPDATE files SET run_id = 'none'"))
+    data.close()
+
+
+def recorded(session: Session) -> str:
+    """A run with one file and another that was deleted."""
+    create_user(session, "anna", None)
+    own = session.scalars(select(Namespace.id)).one()
+    session.add(Project(id="1", namespace_id=own, name="arm", created=1.0))
+    session.flush()
+    session.add(Run(id="2", project_id="1", name="first", created=1.0, updated=1.0))
+    session.flush()
+    for path, at in (("kept", "kept"), ("deleted", None)):
+        session.add(File(run_id="2", path=path, timestamp=1.0, place=at, size=5, row={}))
+    return "2"
 
 
 def test_a_newer_database_is_refused(settings: ServerSettings, data: Database) -> None:

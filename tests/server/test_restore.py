@@ -129,6 +129,15 @@ def test_lines_that_differ_or_are_not_lost_are_not_taken(inside: Inside) -> None
     assert anna.get(f"/api/v1/runs/{run}/segments/tracks/a/w.jsonl").content == LINES
 
 
+@pytest.mark.parametrize("segment", ["tracks/a\0/w.jsonl", "../w.jsonl", "x" * 2000, "", 7, None])
+def test_lines_of_what_cannot_be_a_segment_are_refused(inside: Inside, segment: Any) -> None:
+    """Before a database is asked, which does not take every text."""
+    anna = inside.user("anna")
+    body = wire.pack({"pieces": [{"segment": segment, "offset": 0, "size": 1}]}, [b"x"])
+    answer = anna.post(f"/api/v1/runs/{make_run(anna)}/lost/rows", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
 def test_only_a_lost_content_is_forgotten(inside: Inside) -> None:
     """Who asks for one that is there, or that nobody knows, changes nothing."""
     anna = inside.user("anna")

@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 import requests
 from obstore.exceptions import BaseError as StoreError
+from psycopg import errors
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from ml_dash import wire
 from ml_dash.server import patience
@@ -189,13 +192,24 @@ def test_a_store_that_is_slow_and_answers_is_waited_for() -> None:
 
 def test_the_log_says_why_a_store_refuses_and_no_more() -> None:
     """Its status and its code, without the request, which may have keys in it."""
-    text = (
+    said = (
         "Generic S3 error: Server returned non-2xx status code: 403 Forbidden: <Error>"
         "<Code>InvalidAccessKeyId</Code><AWSAccessKeyId>canary</AWSAccessKeyId></Error>"
     )
-    assert reason(StoreError(text)) == "BaseError, 403 Forbidden, InvalidAccessKeyId"
+    assert reason(StoreError(said)) == "BaseError, 403 Forbidden, InvalidAccessKeyId"
     assert reason(StoreError("canary")) == "BaseError"
     assert reason(OSError("postgresql://anna:canary@db: 403 Forbidden")) == "OSError"
+
+
+def test_the_log_says_why_a_database_refuses_and_no_more() -> None:
+    """The code of its driver, without the statement or the address."""
+    engine = create_engine("sqlite://", hide_parameters=True)
+    with pytest.raises(OperationalError) as caught, engine.connect() as link:
+        link.execute(text("SELECT canary"))
+    assert reason(caught.value) == "OperationalError, SQLITE_ERROR"
+    engine.dispose()
+    refused = OperationalError("SELECT canary", {}, errors.InvalidPassword("canary"))
+    assert reason(refused) == "OperationalError, 28P01"
 
 
 def lost_of(client: Any, run: str) -> Any:

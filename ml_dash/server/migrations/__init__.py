@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from ml_dash.server.tables import Table
 
 if TYPE_CHECKING:
     from typing import Any
+
+    from sqlalchemy import Connection
 
     from ml_dash.server.database import Database
 
@@ -34,14 +38,31 @@ def newest() -> str:
 
 def upgrade(data: Database) -> None:
     """Bring a database to the newest version. Of two processes that do, one waits for the other."""
-    with data.engine.begin() as connection:
-        if data.is_sqlite:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7203417)")
+    with _changing(data) as connection:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def _changing(data: Database) -> Iterator[Connection]:
+    """A transaction that changes tables, of which there is one at a time."""
+    if not data.is_sqlite:
+        with data.engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7203417)")
+            yield connection
+        return
+    with data.engine.connect() as connection:
+        # SQLite changes a table by making another one and dropping it, and a table that is dropped
+        # takes with it all that refers to its rows. This says nothing once a transaction has begun.
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.exec_driver_sql("PRAGMA foreign_keys = ON")
 
 
 def differences(data: Database) -> list[Any]:

@@ -21,6 +21,7 @@ from ml_dash.server.problems import Problem
 from ml_dash.server.segments.chunks import pack_chunk
 from ml_dash.server.store import ObjectStore
 from ml_dash.server.tables import Blob, Chunk, Segment, Upload
+from ml_dash.wire import WireError, check_segment
 
 _ASKED = 500  # hashes in one query
 
@@ -95,7 +96,7 @@ def restore_rows(
         parts: their lines. What is no chunk, differs, or is not lost is left as it is.
 
     Raises:
-        Problem: 422, a piece has no segment or no offset.
+        Problem: 422, a piece has no segment or no offset, or what cannot be a segment.
     """
     lost: list[_Again] = []
     for piece, part in zip(pieces, parts, strict=True):
@@ -117,6 +118,10 @@ def _lost_chunk(
     path, offset = piece.get("segment"), piece.get("offset")
     if not isinstance(path, str) or type(offset) is not int or not 0 <= offset < 2**63:
         raise Problem(422, "a piece has a segment and an offset")
+    try:
+        check_segment(path)  # a database takes no text that has a NUL character, for example
+    except WireError as error:
+        raise Problem(422, str(error)) from None
     query = (
         select(Chunk)
         .join(Segment, Chunk.segment_id == Segment.id)

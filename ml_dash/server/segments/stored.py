@@ -14,7 +14,7 @@ from sqlalchemy import select
 from ml_dash.backends import SegmentInfo
 from ml_dash.server.database import Database
 from ml_dash.server.segments.chunks import load_chunk
-from ml_dash.server.store import ObjectStore
+from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import Chunk, Segment
 
 CACHED = 64 << 20
@@ -86,7 +86,7 @@ def iterate_segment(
             with data.reading() as session:
                 again = session.get(Chunk, (segment_id, chunk.offset))
             if again is not None and again.object_key == chunk.object_key:
-                raise
+                raise LostError(f"the object {chunk.object_key!r} is gone") from None
             continue
         piece = text[offset - chunk.offset : end - chunk.offset]
         yield piece

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import select
 
 from ml_dash.reading.lines import Block, Problems, decode_block
 from ml_dash.reading.source import Source
 from ml_dash.server.database import Database
+from ml_dash.server.patience import in_a_thread
 from ml_dash.server.problems import Problem
 from ml_dash.server.segments.chunks import clamp, load_chunk
 from ml_dash.server.segments.stored import StoredRun, read_segment
@@ -48,6 +50,9 @@ class StoredStream:
         run_id: the run.
         name: the stream, as its segments' paths have it.
 
+    Attributes:
+        has_begun: whether its rows are being sent already: then a full store is waited for.
+
     Raises:
         Problem: 404, the run has no such stream.
     """
@@ -55,6 +60,7 @@ class StoredStream:
     def __init__(self, data: Database, objects: ObjectStore, run_id: str, name: str) -> None:
         self.name = name
         self.is_track = name.startswith("tracks/")
+        self.has_begun = False
         self._data = data
         self._objects = objects
         source = Source(StoredRun(data, objects, run_id), recover=False)
@@ -120,7 +126,10 @@ class StoredStream:
         others meanwhile is still found.
         """
         chunk = piece.chunk
-        text = read_segment(self._data, self._objects, chunk.segment_id, chunk.offset, chunk.size)
+        read = partial(
+            read_segment, self._data, self._objects, chunk.segment_id, chunk.offset, chunk.size
+        )
+        text = in_a_thread(read) if self.has_begun else read()
         if len(text) != chunk.size:
             raise LostError(f"the segment {piece.path!r} has lost bytes")
         return text

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -107,9 +108,9 @@ def read_stream(
         saved = {
             "Content-Disposition": disposition(f"{name.partition('/')[2].replace('/', '-')}.csv")
         }
-        return StreamingResponse(csv_lines(rows, names), media_type=CSV, headers=saved)
+        return _sent(stream, csv_lines(rows, names), CSV, saved)
     if format == "jsonl":
-        return StreamingResponse(lines(rows), media_type="application/x-ndjson")
+        return _sent(stream, lines(rows), "application/x-ndjson")
     gathered = list(islice(rows, MOST + 1))
     if len(gathered) > MOST:
         raise Problem(
@@ -117,6 +118,18 @@ def read_stream(
         )
     made = to_arrow(gathered, wanted.columns)
     return Response(made, media_type="application/vnd.apache.arrow.stream")
+
+
+def _sent(
+    stream: StoredStream,
+    pieces: Iterator[bytes],
+    kind: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An answer piece by piece; the first is made before it begins: what fails has a status."""
+    first = next(pieces, b"")
+    stream.has_begun = True
+    return StreamingResponse(chain((first,), pieces), media_type=kind, headers=headers)
 
 
 @router.get("/streams/{name:path}/chart")
