@@ -29,6 +29,7 @@ from ml_dash.remote import (
 )
 from ml_dash.remote.failures import MOST_SAID, of_answer, of_exception, retry_after
 from ml_dash.remote.transport import Hidden
+from ml_dash.sync.trouble import ends_replication, is_refusal
 
 KINDS: dict[str, tuple[type[RemoteError], str]] = {
     "refused": (UnreachableError, "refused"),
@@ -130,13 +131,21 @@ def test_a_proxy_without_an_answer_of_the_server_says_that(status: int, body: st
     assert f"no answer of the server ({status})" in str(error)
 
 
-@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 421])
 @pytest.mark.parametrize("body", ["default backend", {"detail": "Not Found"}, {}])
 def test_what_another_program_refuses_is_no_refusal_of_the_server(status: int, body: Any) -> None:
     """Or a proxy that has lost its way would end the replication of a run for good."""
     error = of_answer(answer(status, body), URL, had_token=True)
     assert isinstance(error, UnreachableError) and error.kind == "foreign"
     assert "is the address right" in str(error)
+
+
+@pytest.mark.parametrize("body", ["<html>408</html>", "slow", {"code": "too_slow", "detail": "x"}])
+def test_a_request_that_got_stuck_is_made_again(body: Any) -> None:
+    """The server, or a proxy, waited for the rest of it: nobody has to do anything."""
+    error = of_answer(answer(408, body), URL, had_token=True)
+    assert isinstance(error, UnreachableError) and error.kind == "timeout"
+    assert not is_refusal(error) and not ends_replication(error, connected=False)
 
 
 def test_a_token_of_the_environment_is_not_mended_by_a_login() -> None:

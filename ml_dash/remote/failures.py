@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 MOST_SAID = 365 * 86_400.0
 """Seconds that a server can ask to wait; what is more than a year is a year."""
 
-_OF_PROXIES = (413, 429, 502, 503, 504)
+_OF_PROXIES = (408, 413, 429, 502, 503, 504)
 """Statuses that a proxy gives for the server behind it, as a page: what they mean is the same."""
+
+_TO_ANYBODY = (401, 407, 408, 413, 429)
+"""Statuses that mean the same whoever gives them, with a word or without."""
 
 _LOG_IN = "log in with `ml-dash login {url}`, or set ML_DASH_TOKEN"
 _RENEW = (
@@ -106,7 +109,7 @@ def of_answer(
     if status < 400:
         return None
     said = {} if page else problem(response)
-    if status in (403, 404) and not said.get("code"):
+    if 400 <= status < 500 and status not in _TO_ANYBODY and not said.get("code"):
         # Not of the server, which always says its word: no reason to give the run up.
         return _unreachable(
             "foreign",
@@ -155,6 +158,8 @@ def _of_status(
         return ForbiddenError(f"{url} refuses: {detail or 'you may not do that there'}")
     if status == 404:
         return NotFoundError(f"{url}: {detail or 'there is no such thing, or you may not see it'}")
+    if status == 408:  # a line that stood still meanwhile: what was sent is sent again
+        return _unreachable("timeout", f"{url} got only a part of a request in time")
     if status in (429, 503):
         return _busy(response, url, said)
     if status in (502, 504) and not said.get("code"):

@@ -57,13 +57,31 @@ class FileSender:
         self._offsets: dict[str, int] = {}
         self._waiting: dict[str, Entry] = {}
         self._given_up: dict[str, str] = {}
+        self._missed: dict[str, Entry] = {}  # what the server said it has not, until it has
+        self._looked: dict[str, int] = {}  # sizes of the index when it was last gone through
         self._there: set[str] = set()  # what the server has of the files that are offered now
         self._part = wire.PART_SIZE  # halved where a proxy takes no requests of that size
 
-    @property
-    def waiting(self) -> int:
-        """How many files could not be sent as they were found."""
-        return len(self._waiting)
+    def unsent(self) -> tuple[int, int]:
+        """How many files the server is known not to have yet, and bytes of them.
+
+        Without those that could not be sent as they were found. Any thread may ask.
+        """
+        entries = list(self._missed.values())
+        return len(entries), sum(max(0, entry.size - entry.sent) for entry in entries)
+
+    def waiting(self) -> tuple[int, int]:
+        """How many files could not be sent as they were found, and their bytes."""
+        entries = list(self._waiting.values())
+        return len(entries), sum(entry.size for entry in entries)
+
+    def unread(self) -> bool:
+        """Whether the index may name files that the server was not asked about."""
+        return any(size > self._looked.get(path, 0) for path, size in self._index())
+
+    def _index(self) -> list[tuple[str, int]]:
+        found = list(self._backend.list(INDEX))
+        return [(info.path, info.size) for info in found if info.path.endswith(SUFFIX)]
 
     def problems(self) -> list[str]:
         """What was not sent and is explained by no later row, one sentence a file."""
@@ -81,7 +99,7 @@ class FileSender:
         Raises:
             RemoteError: the server does not take them now.
         """
-        before = self.files
+        before, sizes = self.files, dict(self._index())
         if retry := [entry for entry in self._waiting.values() if self._changed(entry)]:
             self._offer(retry, progress)
         gathered: dict[str, Entry] = {}
@@ -95,6 +113,8 @@ class FileSender:
                 gathered, ends = {}, {}
         self._offer(gathered.values(), progress)
         self._offsets |= ends
+        # What is still missed was replaced, or removed, since the server was asked.
+        self._missed, self._looked = {}, sizes
         return self.files > before
 
     def send_again(self, hashes: Container[str]) -> None:
@@ -133,12 +153,12 @@ class FileSender:
 
     def _read_index(self) -> Iterator[tuple[str, int, list[tuple[str, float, bytes | None]]]]:
         """What was added to the index: its segment, how far that was read, and the rows."""
-        for info in list(self._backend.list(INDEX)):
-            start = self._offsets.get(info.path, 0)
-            if info.size > start and info.path.endswith(SUFFIX):
-                segment = Segment(info.path, info.size)
+        for path, size in self._index():
+            start = self._offsets.get(path, 0)
+            if size > start:
+                segment = Segment(path, size)
                 for block in read_blocks(self._backend, segment, Problems(), start):
-                    yield info.path, block.offset + len(block.text), list(changes(block))
+                    yield path, block.offset + len(block.text), list(changes(block))
 
     def _fold(
         self, rows: Iterable[tuple[str, float, bytes | None]], gathered: dict[str, Entry]
@@ -167,10 +187,8 @@ class FileSender:
 
     def _settle(self) -> None:
         """Drop what later rows explain, wherever they are in the index."""
-        for info in list(self._backend.list(INDEX)):
-            if not info.path.endswith(SUFFIX):
-                continue
-            segment = Segment(info.path, info.size)
+        for place, size in self._index():
+            segment = Segment(place, size)
             for block in read_blocks(self._backend, segment, Problems()):
                 for path, timestamp, _ in changes(block):
                     known = self._waiting.get(path)
@@ -190,6 +208,7 @@ class FileSender:
             return
         missing = self._missing([files[-1] for files in same.values()])
         self._there = same.keys() - missing
+        self._missed = {sha256: same[sha256][-1] for sha256 in missing}
         left = {sha256: list(same[sha256]) for sha256 in missing}
         while left:  # again, where one was replaced: another may still be what it was
             self._send([files.pop() for files in left.values()], progress)
@@ -312,10 +331,12 @@ class FileSender:
         self.files += 1
         self.bytes += size
         self._there.add(entry.sha256)
+        self._missed.pop(entry.sha256, None)
         self._waiting.pop(entry.path, None)
 
     def _wait(self, entry: Entry, reason: str) -> None:
         entry.reason = f"not sent: {reason}"
+        self._missed.pop(entry.sha256, None)
         self._waiting[entry.path] = entry
         if len(self._waiting) > MOST_WAITING:
             oldest = self._waiting.pop(next(iter(self._waiting)))

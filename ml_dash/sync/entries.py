@@ -23,6 +23,7 @@ class Entry:
         size: of its bytes.
         reason: why it was not sent, after an attempt.
         seen: what the file looked like then.
+        sent: bytes of it that the server has taken, while it is sent in parts.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Entry:
     size: int
     reason: str = ""
     seen: tuple[int, ...] = ()
+    sent: int = 0
 
 
 class ReplacedError(Exception):

@@ -52,7 +52,7 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
     address = f"{run}/uploads/{upload['upload']}"
     offset, part_size = int(upload["offset"]), int(upload["part_size"])
     digest = hashlib.sha256(usedforsecurity=False)
-    position = 0
+    position, entry.sent = 0, offset
     while position < entry.size:
         # Up to where the server has it, it is only read, to know that it is the same file.
         size = min(part_size, offset - position if position < offset else part_size)
@@ -76,6 +76,7 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
                 return len(data)
             if int(answer["offset"]) != position:
                 raise NotFoundError(f"another one sends {entry.path!r}, too")
+            entry.sent = position
     client.json("POST", f"{address}/complete")
     return 0
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from queue import Queue
+from queue import Full, Queue
 from types import TracebackType
 from typing import Self
 
 THREADS = 4
 """Uploads at a time."""
+
+TICK = 0.2
+"""Seconds between two calls of `progress`."""
 
 Job = Callable[[], None]
 
@@ -25,7 +28,7 @@ class Pool:
     begun by then are dropped. Where no thread can be started, the caller runs them.
 
     Args:
-        progress: called by the leaving thread now and then while it waits.
+        progress: called now and then by the thread that submits, or leaves, while it waits.
     """
 
     def __init__(self, progress: Callable[[], None] | None = None) -> None:
@@ -41,7 +44,12 @@ class Pool:
         if len(self._threads) < THREADS and not self._start():
             self._work(job)
             return
-        self._queue.put(job)
+        while True:
+            try:
+                self._queue.put(job, timeout=TICK)
+                return
+            except Full:
+                self._tell()
 
     def _start(self) -> bool:
         """Start one more thread; whether there is any to take a job."""
@@ -79,8 +87,11 @@ class Pool:
             self._queue.put(None)
         for thread in self._threads:
             while thread.is_alive():
-                thread.join(0.2)
-                if self._progress is not None:
-                    self._progress()
+                thread.join(TICK)
+                self._tell()
         if self._error is not None and error is None:
             raise self._error
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress()

@@ -99,8 +99,16 @@ class Replica:
             except (ForbiddenError, NotFoundError):
                 raise error from None
 
-    def advance(self, progress: Callable[[Progress], None] | None = None) -> bool:
+    def advance(
+        self,
+        progress: Callable[[Progress], None] | None = None,
+        due: Callable[[], bool] | None = None,
+    ) -> bool:
         """Send all rows and files that are there now; whether there was anything.
+
+        Args:
+            progress: called again and again with how far it has come.
+            due: asked now and then while files are on their way: whether rows are to go on.
 
         Raises:
             RemoteError: the server does not take it now. Call again: what it has is known.
@@ -116,11 +124,31 @@ class Replica:
                 progress(Progress(rows.bytes, rows.pending(), files.files))
 
         moved = rows.send(self._gone, tell)
-        moved = files.send(tell) or moved
+        moved = files.send(self._beside(rows, tell, due)) or moved
         if self._verify and self._lost is None:
             # At the end: of a very large run it may take the server too long
             self._lost = self._restore()
         return moved
+
+    def _beside(
+        self, rows: RowSender, tell: Callable[[int], None], due: Callable[[], bool] | None
+    ) -> Callable[[int], None]:
+        """What is done now and then while files are on their way: rows do not wait for them."""
+        from ml_dash.remote import RemoteError
+
+        working = due is not None
+
+        def look(sent: int) -> None:
+            nonlocal working
+            if working and due is not None and due():
+                self._live = None  # a writer may have come since the pass began
+                try:
+                    rows.send(self._gone, tell)
+                except (RemoteError, OSError):
+                    working = False  # the next pass meets it again, and says so
+            tell(sent)
+
+        return look
 
     def _restore(self) -> list[str]:
         """Send again what the server's store has lost; in words, what it still has not."""
@@ -163,13 +191,16 @@ class Replica:
         problems = [*rows.stuck.values(), *(self._lost or ())]
         if settled:
             problems += files.problems()
+        found = [files.unsent()] if settled else [files.unsent(), files.waiting()]
         return ReplicaReport(
             rows=rows.rows,
             bytes=rows.bytes,
             files=files.files,
             file_bytes=files.bytes,
             pending=self._pending(rows, own=own),
-            pending_files=0 if settled else files.waiting,
+            pending_files=sum(count for count, _ in found),
+            pending_file_bytes=sum(size for _, size in found),
+            unasked=not settled and files.unread(),
             problems=tuple(problems),
             error=error,
             restored=self._restored,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PATIENCE = 20.0
 """Seconds without any progress after which an attempt is given up."""
 
+ROWS_AGAIN = 5.0
+"""Seconds between two looks for rows while files are on their way."""
+
 
 def replicate(
     folder: Path,
@@ -57,10 +60,10 @@ def replicate(
     replica = Replica(folder, client, prefix, verify=verify, look=True)
     back_off = back_off or BackOff()
     best = (0, 0, False)
-    since = time.monotonic()
+    since, due = time.monotonic(), _every(ROWS_AGAIN)
     while True:
         try:
-            replica.advance(progress)
+            replica.advance(progress, due)
             return replica.report(settled=True)
         except RemoteError as error:
             report = replica.report()
@@ -72,3 +75,17 @@ def replicate(
             if is_refusal(error) or time.monotonic() + wait - since > patience:
                 return replica.report(str(error), settled=True)
             sleep(wait)
+
+
+def _every(seconds: float) -> Callable[[], bool]:
+    """Whether so much time has passed since it last was so."""
+    last = time.monotonic()
+
+    def due() -> bool:
+        nonlocal last
+        if time.monotonic() - last < seconds:
+            return False
+        last = time.monotonic()
+        return True
+
+    return due

@@ -137,7 +137,7 @@ class Replicator:
     def _tell_progress(self, left: float) -> None:
         report = self._worker.report()
         rest = [f"{report.pending:,} bytes of rows"] if report.pending else []
-        rest += [f"{report.pending_files:,} files"] if report.pending_files else []
+        rest += [report.files_left] if report.pending_files else []
         silence = self._worker.silence()
         state = (
             report.error

@@ -16,6 +16,8 @@ class ReplicaReport:
         file_bytes: bytes of files sent.
         pending: bytes of rows that the server has not got yet.
         pending_files: files that are known to be still to be sent.
+        pending_file_bytes: bytes of those.
+        unasked: whether there may be more, which the server was not asked about yet.
         problems: what will not be sent as things are, and why, one sentence each.
         error: what keeps the rest from being sent now.
         restored: segments and files that the server's store had lost and has again.
@@ -28,6 +30,8 @@ class ReplicaReport:
     file_bytes: int = 0
     pending: int = 0
     pending_files: int = 0
+    pending_file_bytes: int = 0
+    unasked: bool = False
     problems: tuple[str, ...] = ()
     error: str | None = None
     restored: int = 0
@@ -36,7 +40,16 @@ class ReplicaReport:
     @property
     def ok(self) -> bool:
         """Whether the server has all that there is."""
-        return not (self.pending or self.pending_files or self.problems or self.error)
+        pending = self.pending or self.pending_files or self.unasked
+        return not (pending or self.problems or self.error)
+
+    @property
+    def files_left(self) -> str:
+        """The files that are still to be sent, in words; empty if none is known."""
+        if not self.pending_files:
+            return ""
+        files = "1 file" if self.pending_files == 1 else f"{self.pending_files:,} files"
+        return f"{files} ({self.pending_file_bytes:,} bytes)"
 
     def __str__(self) -> str:
         parts = []
@@ -45,7 +58,9 @@ class ReplicaReport:
         elif self.pending:
             parts.append(f"what of the {self.pending:,} bytes of rows is there is not known")
         if self.pending_files:
-            parts.append(f"{self.pending_files:,} files not yet on the server")
+            parts.append(f"{self.files_left} not yet on the server")
+        elif self.unasked and not parts:
+            parts.append("the server was not asked about all files yet")
         parts.extend(self.problems)
         if self.error:
             parts.append(self.error)

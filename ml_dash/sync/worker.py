@@ -85,6 +85,7 @@ class Worker:
         self._refusal: Exception | None = None  # what no further attempt would mend
         self._heard = 0.0  # when something was last taken
         self._taken = (0, 0)
+        self._rows_at = 0.0  # when rows were last looked for
         self._passes = 0  # that went well since the run ended
         self._settled: ReplicaReport | None = None  # once all was sent that was there by then
         self._said: set[str] = set()
@@ -217,7 +218,8 @@ class Worker:
         # Under the lock that a fork waits for: this is not the thread of a caller.
         lazy.load(*_NEEDED)
         try:
-            self._connected().advance(self._hear)
+            self._rows_at = time.monotonic()
+            self._connected().advance(self._hear, self._due)
         except Exception as error:  # noqa: BLE001 - not even a defect of ours may end the training
             return self._fail(error)
         self._succeed()
@@ -231,6 +233,16 @@ class Worker:
             client = self._client or server_at(self._settings.url or "")
             self._replica = Replica(self._folder, client, self._prefix)
         return self._replica
+
+    def _due(self) -> bool:
+        """Whether rows are to be looked for again, though files are still on their way."""
+        now, interval = time.monotonic(), self._settings.flush_interval
+        if self._leaving or now - self._rows_at < min(SOON, interval):
+            return False
+        if not self.wake.is_set() and now - self._rows_at < interval:
+            return False
+        self._rows_at = now
+        return True
 
     def _sign(self) -> float:
         """When the server was last heard of, or bytes went out to it; 0 for never."""
