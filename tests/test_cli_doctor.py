@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -208,6 +210,20 @@ def test_a_root_that_is_read_only_is_a_problem(cli: Line, tmp_path: Path) -> Non
     folder.mkdir(mode=0o500)
     found = told(cli("doctor", "--json", "--root", folder))
     assert found["places"]["root_writable"] is False
+
+
+def test_a_full_disk_asks_for_room_and_tells_what_is_free(
+    cli: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for permission, which is there."""
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    found = told(cli("doctor", "--json"))
+    assert found["places"]["root_writable"] is False and found["places"]["free"] > 0
+    assert "No space left on device: make room there, or take another folder" in messages(found)
 
 
 def test_a_disk_that_is_nearly_full_is_a_problem(

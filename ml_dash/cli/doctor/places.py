@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ LOW_FILES = 20_000
 SKEW = 2.0
 """Seconds by which the clock of a file system may be off this machine's."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(r"\\([0-7]{3})")  # blanks and the like are \040 there
 _REMOTE = (
@@ -57,15 +59,18 @@ def _look_at_root(section: Section, root: Path) -> None:
     try:
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
     except OSError as refused:  # a folder on the way is somebody else's
-        error = refused.strerror or str(refused)
+        error = refused
     text = str(folder) if nearest == folder else f"{folder} (the first run makes it)"
     section.tell("root", str(folder), text)
     error = error or _try(section, nearest)
+    full = error is not None and error.errno in _FULL
     if error is not None:
-        section.tell("root writable", False, f"no: {error}")
+        why = error.strerror or str(error)
+        another = "take another folder by --root, dash_root= or ML_DASH_ROOT"
+        section.tell("root writable", False, f"no: {why}")
         section.problem(
-            f"the root {folder} cannot be written: {error}",
-            "take another folder by --root, dash_root= or ML_DASH_ROOT, or have this one opened",
+            f"the root {folder} cannot be written: {why}",
+            f"make room there, or {another}" if full else f"{another}, or have this one opened",
         )
     kind = file_system(nearest)
     section.tell("file system", kind or None, kind or "not known here")
@@ -75,7 +80,7 @@ def _look_at_root(section: Section, root: Path) -> None:
             "a local disk is faster, and there when the network is not; a server, or `ml-dash"
             " sync`, brings runs to other machines",
         )
-    if error is None:
+    if error is None or full:
         _look_at_space(section, nearest)
 
 
@@ -102,10 +107,10 @@ def _look_at_space(section: Section, folder: Path) -> None:
         )
 
 
-def _try(section: Section, folder: Path) -> str | None:
+def _try(section: Section, folder: Path) -> OSError | None:
     """Write a file without a name, and find its time and its reserved bytes; why not, if not."""
     if not folder.is_dir():
-        return f"{folder} is not a folder"
+        return NotADirectoryError(f"{folder} is not a folder")
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0")
@@ -113,7 +118,7 @@ def _try(section: Section, folder: Path) -> str | None:
             skew = os.fstat(file.fileno()).st_mtime - time.time()
             reserved = _reserve(file.fileno())
     except OSError as error:
-        return error.strerror or str(error)
+        return error
     section.tell("root writable", True, "yes")
     section.tell("survives kill -9", reserved, "yes" if reserved else "no")
     if not reserved:
