@@ -28,20 +28,31 @@ def load(*names: str) -> Any:
 
     Raises:
         ImportError: the first one cannot be imported.
+        RuntimeError: this very thread is importing it, and a signal's handler wants it meanwhile.
     """
     try:
         return _loaded[names]
     except KeyError:
         pass
     with _lock:
-        first = import_module(names[0])
+        first = _import(names[0])
         for name in names[1:]:
             try:
-                import_module(name)
+                _import(name)
             except ImportError:
                 continue  # who needs it says so
         _loaded[names] = first
     return first
+
+
+def _import(name: str) -> Any:
+    module = import_module(name)
+    if getattr(module.__spec__, "_initializing", False):  # another thread's import is waited for
+        raise RuntimeError(
+            f"{name} is just being loaded by what this handler of a signal interrupts; save one"
+            " such file before signals may come, so that all is loaded by then"
+        )
+    return module
 
 
 def images() -> Any:

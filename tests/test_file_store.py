@@ -280,7 +280,7 @@ def test_an_outage_that_keeps_a_path_busy_raises_nothing_in_the_loop(
     files.save_text("1", to="a.txt")
     files.list()
 
-    def busy(key):
+    def busy(*keys):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(buffer, "exclusive", busy)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from ml_dash.buffer import pool as pool_module
-from ml_dash.buffer.pool import Pool, Shrinkable
+from ml_dash.buffer.job import Shrinkable
+from ml_dash.buffer.pool import Pool
 
 MANY = 100
 

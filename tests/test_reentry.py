@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from scripts import run, wait_until
 
-from ml_dash import Experiment, open_run
+from ml_dash import Experiment, lazy, open_run
+from ml_dash.backends.blobs import Draft
 from ml_dash.buffer.drain import Drainer
 from ml_dash.buffer.pool import Pool
 from ml_dash.buffer.ring import Ring
+from ml_dash.files.index import FileIndex
 
 QUIET = {"echo": False, "environment": False}
 LOOP = "the loop"
@@ -139,6 +141,120 @@ def test_a_handler_may_end_the_run_while_a_row_is_placed(
     # The thread writes the rest now that the step is over.
     wait_until(lambda: len(open_run(folder).tracks.get("t", ())) >= 10)
     assert list(open_run(folder).tracks["t"]["by"])[:10] == list(range(10))
+
+
+def overwrite(experiment: Experiment, source: Path) -> None:
+    """Save a checkpoint again, as the handler of a signal does."""
+    experiment.files("f").save(source, to="last.bin")
+
+
+def leave_a_note(experiment: Experiment, source: Path) -> None:
+    """Queue a file of the same name, and wait for it."""
+    experiment.files("f").save_text("by the handler", to="last.bin")
+    assert experiment.flush().ok
+
+
+def look(experiment: Experiment, source: Path) -> None:
+    """Ask for the file that is being saved."""
+    assert not experiment.files("f").exists("last.bin")
+
+
+def copy(experiment: Experiment, source: Path) -> None:
+    """Copy it."""
+    with pytest.raises(FileNotFoundError):
+        experiment.files("f").duplicate("last.bin", to="copy.bin")
+
+
+@pytest.mark.parametrize("act", [overwrite, leave_a_note, look, copy])
+def test_a_handler_may_use_the_file_that_its_thread_is_saving(
+    experiment: Experiment,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    act: Callable[[Experiment, Path], None],
+) -> None:
+    """It does not wait for the turn that only the interrupted call could give up."""
+    source = tmp_path / "model.bin"
+    source.write_bytes(b"weights")
+    files = experiment.files("f")
+    interrupt(monkeypatch, Draft, "copy", lambda: act(experiment, source))
+    within(lambda: files.save(source, to="last.bin"))
+    assert experiment.flush().ok
+    assert files.read_bytes("last.bin") == b"weights"
+    within(lambda: files.save(source, to="last.bin"))
+
+
+def test_a_handler_may_wait_for_its_files_while_its_thread_looks_one_up(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What writes them does not wait for who reads the index."""
+    files = experiment.files("f")
+    files.save_text("one", to="one.txt")
+    assert experiment.flush().ok
+
+    def handler() -> None:
+        files.save_text("two", to="two.txt")
+        files.delete("one.txt")
+        assert experiment.flush().ok
+
+    interrupt(monkeypatch, FileIndex, "_take_block", handler)
+    within(lambda: files.exists("one.txt"))
+    assert [row["path"] for row in files.list()] == ["f/two.txt"]
+
+
+def test_a_handler_may_end_the_run_while_a_file_is_saved(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What it queued under the same name is written, though it stands behind that."""
+    source = tmp_path / "model.bin"
+    source.write_bytes(b"weights")
+    files = experiment.files("f")
+
+    def handler() -> None:
+        files.save_text("by the handler", to="last.bin")
+        experiment.run.cancel()
+        raise SystemExit
+
+    interrupt(monkeypatch, Draft, "copy", handler)
+    folder = experiment.folder
+    with pytest.raises(SystemExit):
+        within(lambda: files.save(source, to="last.bin"))
+    assert experiment.run.last_report.ok
+    assert folder is not None
+    assert (folder / "files/data/f/last.bin").read_text() == "by the handler"
+
+
+def test_a_copy_of_a_file_that_a_handler_replaces_meanwhile_is_whole(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hash is that of the content that it has, not of the one that was looked up."""
+    files = experiment.files("f")
+    files.save_text("before", to="a.txt")
+
+    def handler() -> None:
+        files.save_text("after!", to="a.txt")
+        assert experiment.flush().ok
+
+    interrupt(monkeypatch, Draft, "share", handler)
+    within(lambda: files.duplicate("a.txt", to="b.txt"))
+    assert files.read_text("b.txt") == "after!"
+
+
+def test_a_handler_is_told_that_its_thread_is_just_loading_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A module that is half there would have no attributes, for no reason that anybody sees."""
+    name = "loaded_by_halves"
+    lines = [
+        "from ml_dash import lazy",
+        "try:",
+        f"    lazy.load({name!r})",
+        "except RuntimeError as error:",
+        "    told = str(error)",
+    ]
+    (tmp_path / f"{name}.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(lazy, "_loaded", {})
+    assert f"{name} is just being loaded" in lazy.load(name).told
 
 
 def test_an_interrupt_while_a_file_is_queued_leaves_nothing_waiting(

@@ -20,8 +20,9 @@ from typing import Any
 from ml_dash import lazy
 from ml_dash.backends import Backend, LocalBackend
 from ml_dash.backends.folders import LinkError
+from ml_dash.buffer.job import Job
 from ml_dash.buffer.ledger import Ledger, closed_error
-from ml_dash.buffer.pool import Job, Pool
+from ml_dash.buffer.pool import Pool
 from ml_dash.buffer.report import FlushReport
 from ml_dash.buffer.stream import Stream
 from ml_dash.buffer.writer import PAUSE, RowWriter
@@ -138,11 +139,11 @@ class Buffer:
             return False
         return True
 
-    def exclusive(self, key: str) -> AbstractContextManager[None]:
-        """The caller's own turn at `key`, after all jobs of it that were submitted before."""
+    def exclusive(self, *keys: str) -> AbstractContextManager[None]:
+        """The caller's own turn at `keys`, after all jobs of them that were submitted before."""
         self.ensure_open()
         lazy.storing()
-        return nullcontext() if self.interrupted else self._pool.exclusive(key)
+        return nullcontext() if self.interrupted else self._pool.exclusive(*keys)
 
     def ensure_open(self) -> None:
         """Begin to write, at the first call.
@@ -267,7 +268,7 @@ class Buffer:
 
         It must not wait for other threads, since they may wait for that step.
         """
-        return self._rows.interrupted or self._pool.interrupted
+        return self._rows.interrupted or self._rows.is_drained_here or self._pool.interrupted
 
     def close(self, timeout: float | None = None) -> FlushReport:
         """Write everything, tell the disk, and let go, in about `timeout` seconds at most.

@@ -175,7 +175,7 @@ class Drainer:
             raise
 
     def _note_failure(self, stream: Stream, error: OSError) -> None:
-        self.error = error
+        self.error = error.with_traceback(None)  # which would keep the ring's memory for long
         stream.failure = error.errno or 0
         stream.failing_since = stream.failing_since or time.monotonic()
 

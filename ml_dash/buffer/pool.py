@@ -14,46 +14,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from ml_dash.buffer.job import Job, Shrinkable, Turn
 from ml_dash.buffer.reentry import is_owned
 from ml_dash.errors import TRANSIENT, ClosedError
 
-Job = Callable[[], None]
 Lose = Callable[[str], None]
 
 _RETRY = (0.05, 0.1, 0.2, 0.5, 1.0)
 _SHRUNK = (
     4  # a shrunk job counts as a fourth at least: closing must get through all of them in time
 )
-
-
-class Shrinkable:
-    """A job that can be made to hold on to less, for a caller that would have to wait otherwise."""
-
-    __slots__ = ()
-
-    def __call__(self) -> None:
-        """Do it, or what is left of it."""
-        raise NotImplementedError
-
-    def shrink(self) -> int:
-        """Do the part that needs no disk, in the caller's thread; the bytes held from now on."""
-        raise NotImplementedError
-
-
-@dataclass(slots=True, eq=False)
-class _Turn:
-    """A job waiting for its key; one without a job is a caller that wants the key to itself."""
-
-    key: str
-    size: int
-    job: Job | None
-    granted: SimpleQueue[None] | None = None
-    abandoned: bool = False
-    number: int = 0
-    begun: bool = False
 
 
 class Pool:
@@ -76,9 +48,10 @@ class Pool:
     def reset_after_fork(self) -> None:
         """Forget the jobs, which are the parent's, and the threads, which are not here."""
         self._lock = threading.RLock()
-        self._late: deque[_Turn] = deque()  # jobs of `interrupted` callers
-        self._queue: SimpleQueue[_Turn | None] = SimpleQueue()
-        self._turns: dict[str, deque[_Turn]] = {}
+        self._late: deque[Turn] = deque()  # jobs of `interrupted` callers
+        self._queue: SimpleQueue[Turn | None] = SimpleQueue()
+        self._turns: dict[str, deque[Turn]] = {}
+        self._callers: set[Turn] = set()  # turns without a job
         self._started: list[threading.Thread] = []
         self._waiters: set[SimpleQueue[None]] = set()
         self._closing: float | None = None
@@ -89,7 +62,7 @@ class Pool:
 
     def submit(self, key: str, size: int, job: Job) -> bool:
         """Queue a job; false when an outage lasts too long and it was refused."""
-        turn = _Turn(key, size, job)
+        turn = Turn(key, size, job)
         if self.interrupted:
             self._late.append(turn)
             return True
@@ -114,7 +87,7 @@ class Pool:
             except ClosedError as error:
                 self._lose(str(error))
 
-    def _submit(self, turn: _Turn) -> bool:
+    def _submit(self, turn: Turn) -> bool:
         job, size = turn.job, turn.size
         shrinkable = job if isinstance(job, Shrinkable) else None
         while not self._admit(turn):
@@ -127,29 +100,63 @@ class Pool:
         return True
 
     @contextmanager
-    def exclusive(self, key: str) -> Iterator[None]:
-        """The caller's own turn at `key`, after all jobs of it that were submitted before.
+    def exclusive(self, *keys: str) -> Iterator[None]:
+        """The caller's own turn at `keys`, after all jobs of them that were submitted before.
 
         Raises:
             OSError: an outage keeps those jobs from being done, and callers' patience is used up.
         """
-        turn = _Turn(key, 0, None, SimpleQueue())
+        outer = self._own_turns()
+        for turn in outer:
+            if turn.key in keys:
+                self._step_aside(turn)
+        # In the order of the names: two callers cannot wait in a ring.
+        own = threading.get_ident()
+        turns = [Turn(key, 0, None, SimpleQueue(), thread=own) for key in sorted(set(keys))]
         try:
-            with self._lock:
-                self._line_up(turn)
-            self._await(turn)
+            for turn in turns:
+                self._callers.add(turn)
+                with self._lock:
+                    self._line_up(turn)
+                self._await(turn, outer)
             yield
         finally:
-            with self._lock:
-                waiting = self._turns.get(key)
-                if waiting is not None and waiting and waiting[0] is turn:
-                    self._next(key)
-                else:
-                    turn.abandoned = True
+            for turn in turns:
+                self._callers.discard(turn)
+                self._leave(turn)
 
-    def _await(self, turn: _Turn) -> None:
+    def _own_turns(self) -> list[Turn]:
+        """The turns in the middle of which this thread comes again, as in the handler of a signal.
+
+        What is behind them waits for this thread, so it must not wait for that.
+        """
+        own = threading.get_ident()
+        return [turn for turn in list(self._callers) if turn.thread == own]
+
+    def _step_aside(self, turn: Turn) -> None:
+        """Let others go before this thread ends what it has the turn for."""
+        self._leave(turn)
+        assert turn.granted is not None
+        turn.granted.put(None)  # perhaps it still waits for the turn
+
+    def _let_pass(self, turns: list[Turn]) -> None:
+        """While this thread waits: step aside where somebody is behind it."""
+        for turn in turns:
+            if len(self._turns.get(turn.key, ())) > 1:
+                self._step_aside(turn)
+
+    def _leave(self, turn: Turn) -> None:
+        with self._lock:
+            waiting = self._turns.get(turn.key)
+            if waiting is not None and waiting and waiting[0] is turn:
+                self._next(turn.key)
+            else:
+                turn.abandoned = True
+
+    def _await(self, turn: Turn, outer: list[Turn]) -> None:
         assert turn.granted is not None
         while True:
+            self._let_pass(outer)
             self._work_without_threads()
             try:
                 return turn.granted.get(timeout=0.5)
@@ -166,8 +173,10 @@ class Pool:
         with self._lock:
             self._waiters.add(ticket)
             last = self._last
+        outer = self._own_turns()
         try:
             while self._unfinished_until(last):
+                self._let_pass(outer)
                 self._work_without_threads()
                 left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
                 if left <= 0 or (self.error is not None and self._patience() <= 0):
@@ -210,7 +219,7 @@ class Pool:
         with self._lock:
             return any(active <= number for active in self._active)
 
-    def _admit(self, turn: _Turn) -> bool:
+    def _admit(self, turn: Turn) -> bool:
         with self._lock:
             if self._closing is not None:
                 raise ClosedError("the run is ending, so no more files can be saved in it")
@@ -235,7 +244,7 @@ class Pool:
                 raise
             return True
 
-    def _line_up(self, turn: _Turn) -> None:
+    def _line_up(self, turn: Turn) -> None:
         waiting = self._turns.get(turn.key)
         if waiting is None:
             self._turns[turn.key] = deque((turn,))
@@ -243,7 +252,7 @@ class Pool:
         else:
             waiting.append(turn)
 
-    def _grant(self, turn: _Turn) -> None:
+    def _grant(self, turn: Turn) -> None:
         if turn.granted is None:
             self._queue.put(turn)
         elif turn.abandoned:
@@ -273,6 +282,7 @@ class Pool:
             return False  # workers try by themselves; to wait for that at each job would add up
         if self._work_without_threads():
             return True
+        self._let_pass(self._own_turns())
         ticket: SimpleQueue[None] = SimpleQueue()
         with self._lock:
             self._waiters.add(ticket)
@@ -302,7 +312,7 @@ class Pool:
                 worked = True
         return worked
 
-    def _run(self, turn: _Turn) -> None:
+    def _run(self, turn: Turn) -> None:
         with self._lock:
             begun, turn.begun = turn.begun, True
         if begun or turn.job is None:

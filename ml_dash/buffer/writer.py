@@ -114,6 +114,11 @@ class RowWriter:
         """Whether the caller came in the middle of a step of its own thread here."""
         return is_owned(self._lock) or (self._drainer is None and is_owned(self._drain_lock))
 
+    @property
+    def is_drained_here(self) -> bool:
+        """Whether the caller's thread is just emptying the ring."""
+        return self._draining and is_owned(self._drain_lock)
+
     def put_aside(self, stream: Stream, line: bytes) -> None:
         """Keep a row of an `interrupted` caller until that step is over."""
         if self._stopping:
@@ -211,8 +216,7 @@ class RowWriter:
             self._wake.put(None)
             thread.join(timeout)
         # A disk that hangs keeps the thread, and the lock with it: leave the ring to it then.
-        idle = not self._draining or not is_owned(self._drain_lock)
-        idle = idle and self._drain_lock.acquire(timeout=max(0.1, timeout))
+        idle = not self.is_drained_here and self._drain_lock.acquire(timeout=max(0.1, timeout))
         try:
             with self._lock:  # from here on, no row finds a place
                 drainer, self._drainer = self._drainer, None
@@ -322,7 +326,7 @@ class RowWriter:
             return tickets
 
     def _drain(self) -> int:
-        if self._draining and is_owned(self._drain_lock):
+        if self.is_drained_here:
             self._again = True  # a handler in the middle of a drain of this thread
             return 0
         with self._drain_lock:

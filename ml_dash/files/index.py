@@ -41,6 +41,7 @@ class FileIndex:
     """The rows of every writer, folded by path. Reads on from where it stopped the last time.
 
     Keeps a row as its line, about 300 bytes, until it is asked for. Safe to use from any thread.
+    Nobody waits here for a thread that reads: a signal's handler may stop that one anywhere.
     """
 
     def __init__(self) -> None:
@@ -66,11 +67,15 @@ class FileIndex:
             timestamp: the row's.
             line: the row, `None` for a delete.
         """
-        with self._current():
-            if not self._loaded and len(self._rows) >= MAX_NOTED:
-                self._rows.clear()
-                self._complete = False
-            self._take(path, timestamp, line)
+        many = not self._loaded and len(self._rows) >= MAX_NOTED
+        if many and (lock := self._current()).acquire(blocking=False):
+            try:
+                if not self._loaded:
+                    self._rows.clear()
+                    self._complete = False
+            finally:
+                lock.release()
+        self._take(path, timestamp, line)
 
     def begin(self) -> bool:
         """Keep all rows noted from now on; whether some from before are in no segment yet.
@@ -86,31 +91,29 @@ class FileIndex:
         """Read what has been added to the segments since the last time."""
         from ml_dash.reading.lines import Problems, Segment, read_blocks
 
-        with self._current():
-            for info in backend.list(STREAM):
-                start = self._offsets.get(info.path, 0)
-                if info.size < start:
-                    start = 0  # removed and begun anew: rows taken twice do no harm
-                if info.size > start:
-                    segment = Segment(info.path, info.size)
-                    for block in read_blocks(backend, segment, Problems(), start):
-                        self._take_block(block)
-                        self._offsets[info.path] = block.offset + len(block.text)
+        # Two threads at once may read the same rows: taken twice they do no harm.
+        for info in backend.list(STREAM):
+            start = self._offsets.get(info.path, 0)
+            if info.size < start:
+                start = 0  # removed and begun anew
+            if info.size > start:
+                segment = Segment(info.path, info.size)
+                for block in read_blocks(backend, segment, Problems(), start):
+                    self._take_block(block)
+                    self._offsets[info.path] = block.offset + len(block.text)
 
     def get(self, path: str) -> dict[str, Any] | None:
         """The row of a file, `None` if there is no such file or it was deleted."""
-        with self._current():
-            _, line = self._rows.get(path, (0.0, None))
+        _, line = self._rows.get(path, (0.0, None))
         return None if line is None else decode_row(line)
 
     def under(self, prefix: str) -> Iterator[dict[str, Any]]:
         """The rows of all files whose path lies below `prefix` (all, when empty), by path."""
-        with self._current():
-            found = [
-                (path, line)
-                for path, (_, line) in self._rows.items()
-                if line is not None and (not prefix or path.startswith(f"{prefix}/"))
-            ]
+        found = [
+            (path, line)
+            for path, (_, line) in list(self._rows.items())
+            if line is not None and (not prefix or path.startswith(f"{prefix}/"))
+        ]
         return (decode_row(line) for _, line in sorted(found))
 
     def _take_block(self, block: Block) -> None:
@@ -120,9 +123,11 @@ class FileIndex:
             self._take(path, timestamp, line)
 
     def _take(self, path: str, timestamp: float, line: bytes | None) -> None:
-        known = self._rows.get(path)
-        if known is None or timestamp >= known[0]:
-            self._rows[path] = timestamp, line
+        # No call between looking the row up and setting it, so under the interpreter lock neither
+        # another thread nor a signal's handler comes in between.
+        rows = self._rows
+        if path not in rows or timestamp >= rows[path][0]:
+            rows[path] = timestamp, line
 
 
 def rows_of(backend: Backend, path: str) -> list[dict[str, Any]]:

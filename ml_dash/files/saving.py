@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_dash import ids, lazy
-from ml_dash.buffer.pool import Shrinkable
+from ml_dash.buffer.job import Shrinkable
 from ml_dash.files.shelves import Draft
 
 JOB = 3 << 10

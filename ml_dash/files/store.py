@@ -116,10 +116,8 @@ class FileStore:
             FileNotFoundError: there is no such file.
         """
         self._load()
-        first, second = sorted((source, saving.path))
         try:
-            # In the order of the names, whichever is the source: two callers cannot wait in a ring.
-            with self.buffer.exclusive(first), self.buffer.exclusive(second):
+            with self.buffer.exclusive(source, saving.path):
                 self._share(source, saving)
         except FileNotFoundError:  # also when it is in the index, but somebody removed the file
             raise missing(source) from None
@@ -160,7 +158,17 @@ class FileStore:
                 saving.facts.setdefault(key, row[key])
         with self._shelf.draft(saving.parts) as draft:
             linked = draft.share(str(row["data"]))
-            self._commit(saving, draft, row["sha256"] if linked else draft.sha256)
+            if not linked or self._is_still(row, draft.size):
+                self._commit(saving, draft, row["sha256"] if linked else draft.sha256)
+                return
+        with self._shelf.draft(saving.parts) as draft, self._shelf.open(str(row["data"])) as file:
+            draft.copy(file.fileno())
+            self._commit(saving, draft, draft.sha256)
+
+    def _is_still(self, row: Mapping[str, Any], size: int) -> bool:
+        """Whether what was linked is what its row says: others may have replaced it meanwhile."""
+        now = self._lookup(row["path"])
+        return now is not None and now["id"] == row["id"] and size == row["size"]
 
     def _commit(self, saving: Saving, draft: Draft, sha256: str) -> None:
         def announce(place: str) -> None:

@@ -90,6 +90,54 @@ def test_the_slider_moves_frames_and_values_together(page: Page, shown: Shown) -
         wait_step(page, step)
 
 
+def test_each_part_says_that_it_loads(page: Page, shown: Shown) -> None:
+    """Frames, curves and values are not empty while the run is read."""
+    shown.view(page, "overview", "one")
+    page.wait_text(".run-card", "lab/one")
+    page.run(
+        """
+        const own = window.fetch;
+        const held = new Promise((go) => (window.letThrough = go));
+        window.fetch = async (...all) => {
+            if (String(all[0]).includes('/frames')) await held;
+            return own(...all);
+        };
+        [...document.querySelectorAll('.tabs a')].find((e) => e.textContent === 'Player').click();
+        """
+    )
+    parts = "['.stage', '.curves', '.values'].map(e => document.querySelector(e)?.textContent)"
+    page.wait(lambda: page.evaluate(parts) == ["Loading…"] * 3)
+    page.run("window.letThrough()")
+    wait_step(page, 0)
+
+
+def test_a_picture_is_not_shown_as_that_of_another_step(page: Page, shown: Shown) -> None:
+    """Until the frame has come that is named, the one before it is faint."""
+    shown.view(page, "player", "one")
+    wait_step(page, 0)
+    canvas = picture("front")
+    other = "document.querySelector('.camera.other') !== null"
+    state = f"[document.querySelector(arguments[0]).ariaBusy, {other}]"
+    assert page.evaluate(state, canvas) == ["false", False]
+    page.run(
+        """
+        const own = window.fetch;
+        const held = new Promise((go) => (window.letThrough = go));
+        window.fetch = async (...all) => {
+            if (String(all[0]).includes('/blobs/')) await held;
+            return own(...all);
+        };
+        """
+    )
+    slide(page, STEPS - 1)
+    page.wait_text(".camera[data-camera=front] header", f"step {STEPS - 2}")
+    assert page.evaluate("document.querySelector(arguments[0]).dataset.step", canvas) == "0"
+    assert page.evaluate(state, canvas) == ["true", True]
+    page.run("window.letThrough()")
+    wait_step(page, STEPS - 1)
+    assert page.evaluate(state, canvas) == ["false", False]
+
+
 def test_keys_move_by_one_by_ten_and_to_the_ends(page: Page, shown: Shown) -> None:
     """Arrows, arrows with shift, Home, End, and the keys of episodes."""
     shown.view(page, "player", "one", step=60)

@@ -148,7 +148,7 @@ def test_runs_are_grouped(page: Page, shown: Shown) -> None:
     titles = page.evaluate(
         "[...document.querySelectorAll('tr.group')].map((one) => one.textContent)"
     )
-    assert titles == ["status: COMPLETED", "status: FAILED"]
+    assert titles == ["status: completed", "status: failed"]
 
 
 def test_chosen_runs_are_compared(page: Page, shown: Shown) -> None:
@@ -239,6 +239,65 @@ def test_boxes_are_called_as_their_runs(page: Page, shown: Shown) -> None:
     wait_names(page, "broken", MARKUP, "beta", "alpha")
     labels = "[...document.querySelectorAll('tbody input')].map(e => e.ariaLabel)"
     assert page.evaluate(labels) == [f"choose {n}" for n in ("broken", MARKUP, "beta", "alpha")]
+
+
+def look_again(page: Page) -> None:
+    """Have the table ask for what is new, and wait until that is drawn."""
+    page.run(
+        """
+        const own = window.fetch;
+        return new Promise((done) => {
+            window.fetch = async (...all) => {
+                const answer = await own(...all);
+                window.fetch = own;
+                setTimeout(done, 100);
+                return answer;
+            };
+            document.dispatchEvent(new Event('visibilitychange'));
+        });
+        """
+    )
+
+
+def test_tab_leads_to_a_row_after_a_filter(page: Page, shown: Shown) -> None:
+    """Just one row can be reached by Tab, whatever is shown; from there Enter opens it."""
+    reached = "[...document.querySelectorAll('tbody tr')].filter(e => e.tabIndex === 0).length"
+    shown.open(page)
+    wait_names(page, "broken", MARKUP, "beta", "alpha")
+    page.run("const at = Date.now(); Date.now = () => at")  # rows whose age stands still are kept
+    look_again(page)
+    assert page.evaluate(reached) == 1
+    page.type("input[type=search]", "alpha")
+    wait_names(page, "alpha")
+    assert page.evaluate(reached) == 1
+    page.run("document.querySelector('tbody tr[tabindex=\"0\"]').focus()")
+    page.press("ENTER")
+    page.wait_text("#where", "alpha")
+
+
+def test_a_ticked_column_keeps_the_focus_and_its_place(page: Page, shown: Shown) -> None:
+    """The list of columns stands still while the table goes on."""
+    shown.open(page)
+    wait_names(page, "broken", MARKUP, "beta", "alpha")
+    page.run(
+        "[...document.querySelectorAll('button')].find(b => b.textContent === 'Columns').click()"
+    )
+    page.run("document.querySelector('.menu input[value=\"params.lr\"]').focus()")
+    page.press(" ")
+    page.wait("[...document.querySelectorAll('thead th')].some(e => e.textContent === 'lr')")
+    look_again(page)
+    assert page.evaluate("document.activeElement.value") == "params.lr"
+    assert page.evaluate("document.activeElement.checked")
+
+
+def test_who_has_not_opened_the_address_is_told_how(page: Page, shown: Shown) -> None:
+    """There is no name and no password: it is the address with the token that opens the pages."""
+    page.expect("401")
+    page.open(f"{shown.url}/?filter=alpha")
+    assert "ml-dash ui" in page.text("main")
+    assert page.evaluate("document.querySelectorAll('input').length") == 0
+    shown.open(page, "?filter=alpha")
+    wait_names(page, "alpha")
 
 
 def test_no_more_runs_are_compared_than_can_be_told_apart(page: Page, tmp_path: Path) -> None:

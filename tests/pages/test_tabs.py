@@ -31,6 +31,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
         experiment.log(MARKUP, level="warn")
         experiment.files("").save_text(MARKUP, to="README.md")
         experiment.files("pages").save_text(HTML, to="page.html")
+        experiment.files("pages").save_text("", to="empty.txt")
         experiment.files("pages").save_text(
             '<svg xmlns="http://www.w3.org/2000/svg" onload="document.title=1"/>', to="x.svg"
         )
@@ -86,6 +87,7 @@ def test_params_of_two_runs_show_their_differences(page: Page, shown: Shown) -> 
     """What is equal is hidden until it is asked for."""
     shown.view(page, "params", "one", "two")
     page.wait("document.querySelectorAll('[data-param]').length === 1")
+    assert page.evaluate("document.querySelector('#pane table').ariaLabel") == "Params"
     assert "0.001" in page.text("[data-param=lr]")
     assert "0.002" in page.text("[data-param=lr]")
     page.click("#pane input[type=checkbox]")
@@ -159,6 +161,12 @@ def test_files_are_shown_and_saved(page: Page, shown: Shown) -> None:
     page.wait_text(".shown pre", '"mean": [')
     shown.view(page, "files", "one", file="front/frame_00002.png")
     page.wait("document.querySelector('.shown img')?.naturalWidth === 32")
+
+
+def test_an_empty_file_says_so(page: Page, shown: Shown) -> None:
+    """Nothing below its name could as well be a failure."""
+    shown.view(page, "files", MARKUP, file="pages/empty.txt")
+    page.wait_text(".shown", "This file is empty.")
 
 
 def test_a_picture_is_let_go_when_another_file_is_shown(page: Page, shown: Shown) -> None:

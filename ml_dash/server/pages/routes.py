@@ -1,4 +1,4 @@
-"""The routes of the pages: whoever is not logged in is sent to do that first."""
+"""The routes of the pages: whoever is not logged in is sent to do that first, or told how."""
 
 from __future__ import annotations
 
@@ -60,18 +60,28 @@ def static(version: str, name: str) -> Response:
 
 
 def _page(request: Request, who: Identity | None, module: str, title: str) -> Response:
+    local = getattr(request.app.state, "folder", "")
     if who is None:
-        return login_first(request)
+        return _closed() if local else login_first(request)
     values: dict[str, Any] = {
         "csrf": cookies.csrf_token(request),
         "user": who.user,
-        "local": getattr(request.app.state, "folder", ""),
+        "local": local,
         "may_write": "yes" if "write" in who.scopes else "",
         "title": title,
         "module": module,
         "static": f"static/{_static()[0]}",
     }
-    answer = HTMLResponse(_template().render(values))
+    return _answer(_template("page.html").render(values))
+
+
+def _closed() -> Response:
+    """What says how to open the pages of a folder, which nobody has a name and password for."""
+    return _answer(_template("closed.html").render(static=f"static/{_static()[0]}"), status=401)
+
+
+def _answer(text: str, status: int = 200) -> Response:
+    answer = HTMLResponse(text, status)
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["Cache-Control"] = "no-store"
     return answer
@@ -92,11 +102,11 @@ def _static() -> tuple[str, dict[str, bytes]]:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     made = Environment(
         loader=PackageLoader("ml_dash.server.pages", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    return made.get_template("page.html")
+    return made.get_template(name)

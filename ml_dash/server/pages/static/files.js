@@ -217,6 +217,7 @@ class Files {
   /** @param {any} file @param {string} name @param {AbortSignal} signal */
   async #text(file, name, signal) {
     const data = await api.bytes(`${this.base}/${api.encodePath(file.path)}`, {}, { signal });
+    if (!data.byteLength) return empty("This file is empty.");
     const cut = data.byteLength > TEXT;
     if (!TEXTS.test(name) && new Uint8Array(data, 0, Math.min(data.byteLength, TEXT)).includes(0)) return notShown();
     let text = new TextDecoder().decode(cut ? data.slice(0, TEXT) : data);

@@ -17,7 +17,7 @@ export async function show(root, context) {
     place.set({ all: differing.checked ? null : 1 });
     draw();
   } } });
-  const table = h("table", { class: "data" });
+  const table = h("table", { class: "data", "aria-label": "Params" });
   const rest = h("div");
   replace(
     root,

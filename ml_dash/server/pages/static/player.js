@@ -50,7 +50,7 @@ class Player {
       this.signal,
     );
     this.below = h("div", { class: "below" }, this.values.element, this.path.element);
-    replace(this.stage, loading());
+    for (const part of [this.stage, this.curves, this.values.element]) replace(part, loading());
     replace(root, h("div", { class: "player" }, this.stage, this.curves, this.transport.element, this.below));
   }
 
@@ -232,6 +232,7 @@ class View {
     if (place < 0) {
       this.#say(this.camera.length ? "no frame yet at this step" : "no frames yet");
       this.said.textContent = "";
+      this.#mark(this.shown !== null);
       return;
     }
     const step = this.camera.steps[place];
@@ -242,9 +243,19 @@ class View {
       this.shown = picture;
       this.canvas.dataset.step = Number.isNaN(step) ? "" : String(step);
       this.#say("");
-    } else if (this.camera.trouble) this.#say(this.camera.trouble.message);
+      this.#mark(false);
+      return;
+    }
+    if (this.camera.trouble) this.#say(this.camera.trouble.message);
     else if (this.camera.broken === place) this.#say("this browser cannot show this frame");
     else this.#say(this.camera.failed.size ? "the frame has not arrived yet" : "");
+    this.#mark(this.shown !== null);
+  }
+
+  /** Whether the picture is that of another place, until the one that is named has come. @param {boolean} other */
+  #mark(other) {
+    this.element.classList.toggle("other", other);
+    this.canvas.setAttribute("aria-busy", String(other));
   }
 
   /** @param {ImageBitmap} picture */

@@ -187,7 +187,8 @@ class RunsPage {
     if (!key) return null;
     const [room, ...rest] = key.split(".");
     const value = rest.length ? run[room]?.[rest.join(".")] : run[room];
-    return `${rest.join(".") || room}: ${short(value) || "none"}`;
+    const told = short(value) || "none";
+    return `${rest.join(".") || room}: ${key === "status" ? told.toLowerCase() : told}`;
   }
 
   #later(pause = 250) {
@@ -209,14 +210,17 @@ class RunsPage {
         {},
         h("input", {
           type: "checkbox",
+          value: key,
           checked: this.shown.includes(key),
           on: { change: (/** @type {any} */ event) => this.#show(key, event.target.checked) },
         }),
         ` ${title}`,
       );
-    const names = JSON.stringify([found, this.shown, place.value("group")]);
-    if (names === this.offered) return;
+    const names = JSON.stringify([found, place.value("group")]);
+    if (names === this.offered) return; // the boxes know themselves whether they are ticked
     this.offered = names;
+    const focused = this.choices.contains(document.activeElement) ? /** @type {any} */ (document.activeElement).value : null;
+    const scrolled = this.choices.scrollTop;
     const keys = [...found.params.map((name) => `params.${name}`), ...found.metrics.map((name) => `metrics.${name}`)];
     replace(
       this.choices,
@@ -224,6 +228,8 @@ class RunsPage {
       keys.length ? h("hr") : null,
       keys.map((key) => box(key, key)),
     );
+    this.choices.scrollTop = scrolled;
+    if (focused !== null) [...this.choices.querySelectorAll("input")].find((one) => one.value === focused)?.focus();
     const chosen = place.value("group");
     const groups = ["", "project", "status", "host", ...found.params.map((name) => `params.${name}`)];
     if (chosen && !groups.includes(chosen)) groups.push(chosen);

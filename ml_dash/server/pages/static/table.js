@@ -69,16 +69,16 @@ export class Table {
     /** @type {Node[]} */
     const made = [];
     let group = null;
-    for (const [index, row] of rows.entries()) {
+    for (const row of rows) {
       const title = this.options.group?.(row) ?? null;
       if (title !== null && title !== group) {
         group = title;
-        made.push(h("tr", { class: "group" }, h("th", { colspan: this.columns.length + 1, scope: "rowgroup" }, title)));
+        made.push(h("tr", { class: "group" }, h("th", { colspan: this.columns.length + 1, scope: "rowgroup" }, h("span", {}, title))));
       }
       const id = this.options.id(row);
       const json = JSON.stringify(row) + (this.options.tick?.(row) ?? "");
       const held = before.get(id);
-      const element = held?.[0] === json ? held[1] : this.#row(row, index);
+      const element = held?.[0] === json ? held[1] : this.#row(row);
       this.held.set(id, [json, element]);
       made.push(element);
     }
@@ -89,8 +89,16 @@ export class Table {
       const again = this.body.contains(focused) ? focused : this.#element(id);
       /** @type {HTMLElement | undefined} */ (again)?.focus();
     }
+    this.#reach();
     const there = new Set(rows.map(this.options.id));
     for (const id of [...this.chosen]) if (!there.has(id)) this.chosen.delete(id);
+  }
+
+  /** Has Tab lead to one row: the one that has the focus, else the one it led to before, else the first. */
+  #reach() {
+    const rows = [...this.body.children].filter((one) => one.dataset.id);
+    const chosen = rows.find((row) => row === document.activeElement) ?? rows.find((row) => row.tabIndex === 0) ?? rows[0];
+    for (const row of rows) if ((row.tabIndex === 0) !== (row === chosen)) row.tabIndex = row === chosen ? 0 : -1;
   }
 
   /** @param {Column} column */
@@ -116,8 +124,8 @@ export class Table {
     );
   }
 
-  /** @param {any} row @param {number} index */
-  #row(row, index) {
+  /** @param {any} row */
+  #row(row) {
     const id = this.options.id(row);
     const chosen = this.chosen.has(id);
     const box = h("input", {
@@ -128,7 +136,7 @@ export class Table {
     });
     return h(
       "tr",
-      { tabindex: index ? -1 : 0, "aria-selected": String(chosen), data: { id } },
+      { tabindex: -1, "aria-selected": String(chosen), data: { id } },
       h("td", {}, box),
       this.columns.map((column, place) => {
         const content = column.show(row);
