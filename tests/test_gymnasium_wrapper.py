@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -22,7 +23,7 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 import ml_dash
 from ml_dash import Experiment, MemoryBackend
 from ml_dash.reading import RunView
-from ml_dash_gymnasium import RecordToDash, read_episodes, transitions
+from ml_dash_gymnasium import RecordToDash, read_episodes, topics, transitions, turns
 from ml_dash_gymnasium.episodes import EpisodeRecorder
 
 
@@ -855,3 +856,37 @@ def ml_dash_gymnasium_about(*both):
     from ml_dash_gymnasium.descriptions import about
 
     return about("mine", *both)
+
+
+@pytest.mark.timeout(60)
+def test_a_signals_handler_may_record_while_a_topic_is_chosen(folder, monkeypatch):
+    """It never waits for the thread that it has stopped, and gets a topic of its own."""
+    monkeypatch.setattr(turns, "LONGEST", float("inf"))
+    raised = []
+    process = topics._process
+
+    def interrupted():
+        if not raised:
+            raised.append(True)
+            signal.raise_signal(signal.SIGUSR1)
+        return process()
+
+    with Experiment("rl/signal", echo=False, environment=False).run as experiment:
+
+        def play(*_):
+            with RecordToDash(cartpole(), experiment) as env:
+                env.reset(seed=1)
+                env.step(0)
+
+        monkeypatch.setattr(topics, "_process", interrupted)
+        before = signal.signal(signal.SIGUSR1, play)
+        try:
+            play()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        play()
+    tracks = ml_dash.open_run("rl/signal").tracks
+    assert {name: len(track) for name, track in tracks.items() if name.endswith("steps")} == {
+        "env/steps": 4,
+        "env/1/steps": 2,
+    }

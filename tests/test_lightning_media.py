@@ -8,6 +8,7 @@ import datetime
 import enum
 import functools
 import logging
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from lightning_parts import data, model, package, trainer
 from PIL import Image
 
 from ml_dash import Experiment, MemoryBackend, open_run
-from ml_dash_lightning import MLDashLogger
+from ml_dash_lightning import MLDashLogger, book, turns
 from ml_dash_lightning.hyperparameters import hyperparameters
 
 pytestmark = [
@@ -585,6 +586,63 @@ def test_checkpoints_of_a_continued_run_have_the_names_that_they_had(tmp_path: P
         if damaged:
             (listed,) = (tmp_path / "dash").rglob("checkpoints.json")
             listed.write_bytes(b"\0")
+
+
+def test_folds_of_processes_at_the_same_time_are_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a book of its own, and saw no checkpoints in the run when its own was written."""
+
+    class Keeper:
+        state_key = monitor = "loss"
+        best_k_models: ClassVar[dict[str, Any]] = {}
+        last_model_path = ""
+        best_model_score = current_score = torch.tensor(0.5)
+
+        def __init__(self, fold: int) -> None:
+            self.dirpath = str(tmp_path / str(fold))
+            self.best_model_path = str(tmp_path / str(fold) / "best.ckpt")
+            Path(self.dirpath).mkdir()
+            Path(self.best_model_path).write_bytes(b"fold %d" % fold)
+
+    given = {"name": "m", "version": "folds", "environment": False, "log_model": True}
+    loggers = [MLDashLogger(tmp_path / "dash", **given) for _ in range(3)]
+    books: list[dict[Any, Any]] = [{} for _ in loggers]
+    for fold, one in enumerate(loggers):
+        monkeypatch.setattr(book, "_books", books[fold])
+        one.after_save_checkpoint(Keeper(fold))
+    for fold, one in enumerate(loggers):
+        monkeypatch.setattr(book, "_books", books[fold])
+        one.finalize("success")
+    run = [end(one) for one in loggers][-1]
+    entries = run.files.read_json("checkpoints/checkpoints.json")
+    listed = {Path(entry["folder"]).name: entry["best"] for entry in entries}
+    assert listed == {"0": "best.ckpt", "1": "2/best.ckpt", "2": "3/best.ckpt"}
+    for fold, best in listed.items():
+        assert run.files.read_bytes(f"checkpoints/{best}") == f"fold {fold}".encode()
+
+
+def test_processes_keep_their_checkpoints_one_after_the_other(tmp_path: Path) -> None:
+    """A turn is one's own, also where a signal's handler takes it again in the middle."""
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "run").mkdir()
+
+    def is_free() -> bool:
+        other = os.open(tmp_path / "run", os.O_RDONLY)
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(other)
+        return True
+
+    with turns.turn(tmp_path):
+        assert not is_free()
+        with turns.turn(tmp_path):
+            assert not is_free()
+        assert not is_free()
+    assert is_free()
 
 
 @pytest.mark.parametrize("log_model", [True, "all"])

@@ -55,7 +55,9 @@ class Claim:
 
 
 _claims: dict[object, dict[str, Claim]] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal's handler that makes an environment may come while it is held
+_busy = False
+"""Whether the thread that holds the lock is choosing: what comes again then is its handler."""
 
 
 def claim(experiment: Experiment, topic: str, about: Mapping[str, Any] | None = None) -> Claim:
@@ -77,17 +79,39 @@ def claim_first(
     Raises:
         ValueError: there is none left.
     """
-    with _lock, turn(experiment.folder):
-        claims = _of(experiment)
-        for topic in topics:
-            known = claims.get(topic)
-            if known is None:
-                known = _found(experiment, topic, about)
-                if known is None:
-                    continue
-                claims[topic] = known
-            elif known.taken or known.about != about:
-                continue
+    global _busy
+    with _lock:
+        if _busy:  # it has the turn already, and must not wait for it
+            return _chosen(experiment, topics, about, handler=True)
+        _busy = True
+        try:
+            with turn(experiment.folder):
+                return _chosen(experiment, topics, about)
+        finally:
+            _busy = False
+
+
+def _chosen(
+    experiment: Experiment,
+    topics: Iterable[str],
+    about: Mapping[str, Any] | None,
+    handler: bool = False,
+) -> Claim:
+    """The claim of `claim_first`. One of a handler takes none that the thread may be at."""
+    claims = _of(experiment)
+    for topic in topics:
+        mine = Claim(topic, about=about)
+        known = claims.setdefault(topic, mine)  # in one step, and before it is looked at
+        if known is mine:
+            try:
+                fits = _continue(experiment, mine)
+            except BaseException:
+                del claims[topic]
+                raise
+            if fits:
+                return mine
+            del claims[topic]
+        elif not (handler or known.taken or known.about != about):
             known.taken = True
             return known
     raise ValueError("all of the topics wanted are in use")
@@ -115,30 +139,30 @@ def _of(experiment: Experiment) -> dict[str, Claim]:
     By its id, too: a run that was removed and recorded again is another one in the same folder.
     """
     key = (os.getpid(), experiment.folder or id(experiment), experiment.id)
-    if key not in _claims:
-        _claims[key] = {}
-        if experiment.folder is None:  # another one may get its number when it is gone
-            weakref.finalize(experiment, _claims.pop, key, None)
-    return _claims[key]
+    mine: dict[str, Claim] = {}
+    claims = _claims.setdefault(key, mine)
+    if claims is mine and experiment.folder is None:  # another one may get its number, once gone
+        weakref.finalize(experiment, _claims.pop, key, None)
+    return claims
 
 
-def _found(experiment: Experiment, topic: str, about: Mapping[str, Any] | None) -> Claim | None:
-    """A topic that was not used in this process yet; `None` when it cannot be continued."""
-    claim = Claim(topic, about=about)
+def _continue(experiment: Experiment, claim: Claim) -> bool:
+    """Count on where a topic ends that was not used in this process yet, if that can be."""
+    topic, about = claim.topic, claim.about
     files = experiment.files(topic)
     known = about is None  # whether there may be rows: looking for them takes a look at all topics
     if about is not None and files.exists(ABOUT):
         known, before = True, files.read_json(ABOUT)
         who = before.pop("process", None)
         if before != about or _alive(who):
-            return None
+            return False
     last = experiment.track(f"{topic}/steps").find(math.inf) if known else None
     if last is not None:
         claim.step, claim.episode = last.get("step", -1) + 1, last.get("episode", -1) + 1
     if about is not None:
         files.save_json({**about, "process": _process()}, to=ABOUT)
         experiment.flush()  # for other processes to see
-    return claim
+    return True
 
 
 def _process() -> dict[str, Any]:
@@ -170,8 +194,9 @@ def _started(pid: int) -> str | None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.Lock()  # a thread that is not here may hold the parent's
+    global _lock, _busy
+    _lock = threading.RLock()  # a thread that is not here may hold the parent's
+    _busy = False
 
 
 if hasattr(os, "register_at_fork"):

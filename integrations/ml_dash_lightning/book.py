@@ -1,8 +1,8 @@
 """What is known of the checkpoints in a run: which file is whose, which the best, which the last.
 
-It is read from the run when its first checkpoint comes: the run may have those of another logger,
-or of a process that it was continued from. None of them is to be replaced by one that happens to
-have its name, such as the `best.ckpt` of another fold.
+It is read from the run before checkpoints are kept: the run may have those of another logger, of a
+process that it was continued from, or of one that records into it at the same time. None of them is
+to be replaced by one that happens to have its name, such as the `best.ckpt` of another fold.
 """
 
 from __future__ import annotations
@@ -40,11 +40,38 @@ class Book:
         states: by callback and its folder: the folds of a validation have callbacks that are alike.
         copied: by path, when it had been written.
         names: by name in the run, the path; empty where that is not known.
+        own: the callbacks of this process; of others, what the run says is newer.
     """
 
     states: dict[Key, State] = field(default_factory=dict)
     copied: dict[str, int] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    own: set[Key] = field(default_factory=set)
+
+    def note(self, key: Key, state: State) -> None:
+        """Take down what a callback of this process has written."""
+        self.own.add(key)
+        self.states[key] = state
+
+    def read(self, files: Any) -> None:
+        """Take down what the folder of the run has, also of other processes by now."""
+        written: dict[str, int] = {}
+        for row in files.list():
+            known = row.get("metadata") or {}
+            name = known.get("checkpoint") or row["path"].removeprefix(f"{files.prefix}/")
+            path = self.names.setdefault(name, str(known.get("source", "")))
+            if path:
+                written[path] = known.get("written", 0)
+        for entry in _listed(files) if LIST in self.names else ():
+            key = entry["callback"], entry["folder"]
+            if key in self.own:
+                continue
+            scores = {self.names.get(name, ""): score for name, score in entry["scores"].items()}
+            best, last = (self.names.get(entry[one] or "", "") for one in ("best", "last"))
+            self.states[key] = State(entry["monitor"], entry["mode"], best, last, scores)
+            # Those that are listed are whole.
+            listed = {path for path in (best, last, *scores) if path in written}
+            self.copied.update((path, written[path]) for path in listed)
 
     def name(self, path: str) -> str:
         """What a checkpoint is called in the run: as its file, unless another one is."""
@@ -88,31 +115,15 @@ def book_of(experiment: Experiment, folder: str) -> Book:
     """
     key = os.getpid(), experiment.id, folder  # a forked process has records of its own
     book = _books.get(key)
-    return book if book is not None else _books.setdefault(key, _stored(experiment, folder))
+    if book is None:
+        book = Book()
+        book.read(experiment.files(folder))
+    return _books.setdefault(key, book)
 
 
 def about(path: str, name: str, written: int) -> dict[str, Any]:
     """What a checkpoint's file in the run says of it, for those who continue the run."""
     return {"checkpoint": name, "source": path, "written": written}
-
-
-def _stored(experiment: Experiment, folder: str) -> Book:
-    files, book = experiment.files(folder), Book()
-    written: dict[str, int] = {}
-    for row in files.list():
-        known = row.get("metadata") or {}
-        name = known.get("checkpoint") or row["path"].removeprefix(f"{files.prefix}/")
-        path = str(known.get("source", ""))
-        book.names[name] = path
-        written[path] = known.get("written", 0)
-    for entry in _listed(files) if LIST in book.names else ():
-        scores = {book.names.get(name, ""): score for name, score in entry["scores"].items()}
-        best, last = (book.names.get(entry[one] or "", "") for one in ("best", "last"))
-        state = State(entry["monitor"], entry["mode"], best, last, scores)
-        book.states[entry["callback"], entry["folder"]] = state
-        # Those that are listed are whole.
-        book.copied.update((path, written[path]) for path in (best, last, *scores) if path)
-    return book
 
 
 def _listed(files: Any) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_dash import Experiment
 from ml_dash_lightning.book import LIST, Book, about, book_of, state_of
+from ml_dash_lightning.turns import turn
 
 FOLDER = "checkpoints"
 
@@ -32,7 +33,7 @@ class Checkpoints:
         """Take down which checkpoints there are; copy them, if each is to be kept."""
         # The callback comes as a weak proxy: what is needed of it is taken at once.
         key, state = state_of(callback)
-        self._opened(experiment).states[key] = state
+        self._opened(experiment).note(key, state)
         if self._each:
             self._copy(state.scores, experiment)
 
@@ -40,47 +41,53 @@ class Checkpoints:
         """At the end of a fit: copy the best and the last."""
         if self._book is None:
             return  # no checkpoint was written
-        wanted = [path for state in self._book.states.values() for path in (state.best, state.last)]
-        self._copy(filter(None, wanted), experiment)
+        own = [self._book.states[key] for key in list(self._book.own)]
+        self._copy([path for state in own for path in (state.best, state.last)], experiment)
 
     def _opened(self, experiment: Experiment) -> Book:
         self._book = book_of(experiment, self._folder)
         return self._book
 
     def _copy(self, paths: Iterable[str], experiment: Experiment) -> None:
-        files, book = experiment.files(self._folder), self._opened(experiment)
-        changed = False
         away = ""
-        for path in dict.fromkeys(paths):
+        found: dict[str, int] = {}
+        book = self._opened(experiment)
+        for path in filter(None, dict.fromkeys(paths)):
             if "://" in path:
                 away = away or path
                 continue
-            source = Path(path)
             try:
-                written = source.stat().st_mtime_ns
+                written = Path(path).stat().st_mtime_ns
             except OSError:
                 continue  # deleted since
-            if book.copied.get(path) == written:
-                continue
-            name = book.name(path)
-            for part in _parts(source):
-                inner = part.relative_to(source).as_posix()
-                target = name if inner == "." else f"{name}/{inner}"
-                files.save(part, to=target, metadata=about(path, name, written))
-            book.copied[path] = written
-            changed = True
-        if changed:
-            with TemporaryDirectory() as folder:
-                # As a file, which is in the run when the call returns: a JSON of ours would come
-                # later than the checkpoints, or never, where the process is ended there and then.
-                listed = Path(folder, LIST)
-                listed.write_text(json.dumps(book.listed(), indent=2, default=_plain))
-                files.save_file(listed, to=LIST)
+            if book.copied.get(path) != written:
+                found[path] = written
+        if found:
+            with turn(experiment.folder):  # another process may be about to take the same names
+                self._save(found, experiment)
+                experiment.flush()  # for it to see
         if away:
             raise ValueError(
                 f"the checkpoint {away!r} is not on this machine, and so not in the run; give"
                 " ModelCheckpoint a local folder, or leave log_model out"
             )
+
+    def _save(self, found: dict[str, int], experiment: Experiment) -> None:
+        files, book = experiment.files(self._folder), self._opened(experiment)
+        book.read(files)
+        for path, written in found.items():
+            name, source = book.name(path), Path(path)
+            for part in _parts(source):
+                inner = part.relative_to(source).as_posix()
+                target = name if inner == "." else f"{name}/{inner}"
+                files.save(part, to=target, metadata=about(path, name, written))
+            book.copied[path] = written
+        with TemporaryDirectory() as folder:
+            # As a file, which is in the run when the call returns: a JSON of ours would come
+            # later than the checkpoints, or never, where the process is ended there and then.
+            listed = Path(folder, LIST)
+            listed.write_text(json.dumps(book.listed(), indent=2, default=_plain))
+            files.save_file(listed, to=LIST)
 
 
 def _plain(score: Any) -> float | str:

@@ -88,14 +88,14 @@ def copy_of(array: Array) -> Array:
 
 
 def _fill(copy: Array, array: Array) -> None:
-    """Copy without letting go of the interpreter lock, where the array's memory is in one piece.
+    """Copy; what is small and in one piece without letting go of the interpreter lock.
 
     numpy lets go of it, and an encoder that waits for it has it the next moment: for a copy of
     some microseconds the caller would wait as long as that one keeps it.
     """
     import numpy as np
 
-    if array.flags.c_contiguous:
+    if array.nbytes < SMALLEST and array.flags.c_contiguous:
         copy.reshape(-1).view(np.uint8).data[:] = array.reshape(-1).view(np.uint8).data
     else:
         np.copyto(copy, array)
