@@ -103,14 +103,14 @@ def _chosen(
         mine = Claim(topic, about=about)
         known = claims.setdefault(topic, mine)  # in one step, and before it is looked at
         if known is mine:
+            fits = False
             try:
                 fits = _continue(experiment, mine)
-            except BaseException:
-                del claims[topic]
-                raise
+            finally:
+                if not fits:  # also where it could not be found out
+                    del claims[topic]
             if fits:
                 return mine
-            del claims[topic]
         elif not (handler or known.taken or known.about != about):
             known.taken = True
             return known
