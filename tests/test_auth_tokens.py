@@ -20,7 +20,7 @@ from ml_dash.auth import store, tokens
 from ml_dash.auth.private import locked
 from ml_dash.auth.store import Tokens, TokenStore
 from ml_dash.auth.tokens import Credentials
-from ml_dash.remote import UnreachableError
+from ml_dash.remote import UnauthorizedError, UnreachableError
 from ml_dash.remote.transport import Hidden
 
 NEXT = {"access_token": "second", "refresh_token": "renew-2", "expires_in": 3600}
@@ -216,6 +216,20 @@ def test_the_token_of_the_environment_goes_before_a_login(
     assert credentials.header() == "Bearer of-ci"
     assert not credentials.refresh("Bearer of-ci")
     assert Credentials(URL, "given", store=kept).header() == "Bearer given"
+
+
+@pytest.mark.parametrize("token", ["mld_pat_kaf\u00e9", "mld_pat_a\u2026", "mld_pat_a\nb"])
+def test_what_cannot_be_a_token_is_told_before_it_is_sent(
+    kept: TokenStore, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    """Such as one that was copied with an ellipsis in it; and the text does not show it."""
+    monkeypatch.setenv("ML_DASH_TOKEN", token)
+    with pytest.raises(UnauthorizedError, match="ML_DASH_TOKEN has characters") as told:
+        Credentials(URL, store=kept).header()
+    assert "mld_pat" not in str(told.value)
+    monkeypatch.delenv("ML_DASH_TOKEN")
+    with pytest.raises(UnauthorizedError, match="the token has characters"):
+        Credentials(URL, token, store=kept).header()
 
 
 def test_a_lock_that_is_held_for_ever_is_told(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -219,6 +221,48 @@ def test_what_a_reader_may_not_send_is_counted(
     extra.write_bytes(b"mine")
     stays = logged_in("clean", "--synced", "--yes", tmp_path / "copy")
     assert stays.code == 1 and "files/data/extra.bin: " in stays.err
+
+
+def test_a_file_that_no_row_names_is_told_as_such(
+    logged_in: Line, anna: Person, tmp_path: Path
+) -> None:
+    """`sync` cannot send it: who was killed between the two left it, and may delete it."""
+    folder = record(tmp_path / "runs", "robotics/torn")
+    replicate(folder, anna.client(), "robotics/torn")
+    extra = folder / "files/data/models/half.bin"
+    extra.write_bytes(b"mine")
+    stays = logged_in("clean", "--synced", "--yes", folder)
+    assert stays.code == 1
+    assert "half.bin: not on the server, as no row names it" in stays.err
+    model = next(folder.glob("files/data/**/model.bin"))
+    model.write_bytes(b"changed by somebody")
+    stays = logged_in("clean", "--synced", "--yes", folder)
+    assert "model.bin: not on the server;" in stays.err + ";"
+    assert stays.err.count("no row names it") == 1
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_run_of_long_ago_is_not_running_when_it_is_sent(
+    logged_in: Line, anna: Person, tmp_path: Path, ended: bool
+) -> None:
+    """Killed three days ago, synced today: it was interrupted then, and took as long as it took."""
+    folder = record(tmp_path / "runs", f"robotics/old-{ended}")
+    days = 3 * 86_400.0
+    for path in folder.glob("**/*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        if not ended:
+            rows = [row for row in rows if row.get("event") != "end"]
+        for row in rows:
+            row["timestamp"] -= days
+            if row.get("event") == "start":
+                row |= {"pid": 2**22 + 1, "host": "gone"}
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    begun = time.time() - days
+    assert logged_in("sync", folder).code == 0
+    (run,) = anna.client().json("GET", "/runs", params={"filter": f"name = 'old-{ended}'"})["runs"]
+    assert run["status"] == ("COMPLETED" if ended else "INTERRUPTED")
+    assert begun - 60 < run["started"] <= run["heartbeat"] < begun + 60
+    assert run["updated"] > begun + days - 60
 
 
 def test_a_run_of_another_server_is_not_sent_to_this_one(

@@ -588,6 +588,44 @@ def test_checkpoints_of_a_continued_run_have_the_names_that_they_had(tmp_path: P
             listed.write_bytes(b"\0")
 
 
+@pytest.mark.parametrize("again", ["in the process", "in another one"])
+def test_a_later_fit_replaces_no_checkpoint_but_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    """Each is kept: one that is written where an earlier fit's was deleted is another one."""
+
+    class Keeper:
+        state_key = monitor = "loss"
+        dirpath = str(tmp_path)
+        best_k_models: ClassVar[dict[str, Any]] = {}
+        best_model_path = str(tmp_path / "epoch=0.ckpt")
+        last_model_path = str(tmp_path / "last.ckpt")
+        best_model_score = current_score = torch.tensor(0.5)
+
+    given = {"name": "m", "version": "1", "environment": False}
+    logger = MLDashLogger(tmp_path / "dash", log_model="all", **given)
+    for number, text in enumerate((b"first", b"second", b"third")):
+        if number and again == "in another one":
+            end(logger)
+            monkeypatch.setattr(book, "_books", {})
+            logger = MLDashLogger(tmp_path / "dash", log_model="all", **given)
+        for half in (b" half", b""):  # within a fit the newest counts, as on the disk
+            for path in (Keeper.best_model_path, Keeper.last_model_path):
+                Path(path).write_bytes(text + half)
+                os.utime(path, ns=(0, 10**9 * (2 * number + (not half))))
+            logger.after_save_checkpoint(Keeper())
+        logger.finalize("success")
+        assert logger.failures == {}
+    run = end(logger)
+    names = ["epoch=0.ckpt", "2/epoch=0.ckpt", "3/epoch=0.ckpt", "last.ckpt"]
+    kept = {path for path in run.files if path.endswith(".ckpt")}
+    assert kept == {f"checkpoints/{name}" for name in names}
+    found = [run.files.read_bytes(f"checkpoints/{name}") for name in names]
+    assert found == [b"first", b"second", b"third", b"third"]
+    (entry,) = run.files.read_json("checkpoints/checkpoints.json")
+    assert (entry["best"], entry["last"]) == ("3/epoch=0.ckpt", "last.ckpt")
+
+
 def test_folds_of_processes_at_the_same_time_are_all_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

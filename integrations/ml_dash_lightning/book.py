@@ -23,13 +23,23 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class State:
-    """What one callback had written when it last said so."""
+    """What one callback had written when it last said so.
+
+    Attributes:
+        monitor: the metric that it goes by.
+        mode: whether less of it is better, or more.
+        best: the path of the best checkpoint.
+        last: that of the last one.
+        scores: by path.
+        rolling: the path that the callback itself writes over and over, its `last.ckpt`.
+    """
 
     monitor: str | None
     mode: str | None
     best: str
     last: str
     scores: dict[str, Any]
+    rolling: str = ""
 
 
 @dataclass(slots=True)
@@ -41,12 +51,14 @@ class Book:
         copied: by path, when it had been written.
         names: by name in the run, the path; empty where that is not known.
         own: the callbacks of this process; of others, what the run says is newer.
+        ended: the paths of fits that are over.
     """
 
     states: dict[Key, State] = field(default_factory=dict)
     copied: dict[str, int] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     own: set[Key] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
 
     def note(self, key: Key, state: State) -> None:
         """Take down what a callback of this process has written."""
@@ -61,7 +73,7 @@ class Book:
             name = known.get("checkpoint") or row["path"].removeprefix(f"{files.prefix}/")
             path = self.names.setdefault(name, str(known.get("source", "")))
             if path:
-                written[path] = known.get("written", 0)
+                written[path] = max(written.get(path, 0), known.get("written", 0))
         for entry in _listed(files) if LIST in self.names else ():
             key = entry["callback"], entry["folder"]
             if key in self.own:
@@ -72,6 +84,17 @@ class Book:
             # Those that are listed are whole.
             listed = {path for path in (best, last, *scores) if path in written}
             self.copied.update((path, written[path]) for path in listed)
+
+    def end(self) -> None:
+        """A fit is over: what the next one writes to a path of it is another checkpoint."""
+        self.ended.update(path for path in self.names.values() if path)
+
+    def part(self, path: str) -> None:
+        """Let go of the names of a path, if a fit that is over wrote there: they stay its own."""
+        if path not in self.ended or path in (state.rolling for state in self.states.values()):
+            return
+        self.ended.discard(path)
+        self.names.update({name: "" for name, known in self.names.items() if known == path})
 
     def name(self, path: str) -> str:
         """What a checkpoint is called in the run: as its file, unless another one is."""
@@ -118,6 +141,7 @@ def book_of(experiment: Experiment, folder: str) -> Book:
     if book is None:
         book = Book()
         book.read(experiment.files(folder))
+        book.end()
     return _books.setdefault(key, book)
 
 
@@ -140,7 +164,8 @@ def state_of(callback: Any) -> tuple[Key, State]:
     scores = {str(path): metric_value(score) for path, score in callback.best_k_models.items()}
     best = str(callback.best_model_path or "")
     newest = str(getattr(callback, "_last_checkpoint_saved", "") or "")
-    last = str(getattr(callback, "last_model_path", "") or "") or newest
+    rolling = str(getattr(callback, "last_model_path", "") or "")
+    last = rolling or newest
     if newest:
         scores.setdefault(newest, metric_value(callback.current_score))
     if best:
@@ -149,4 +174,4 @@ def state_of(callback: Any) -> tuple[Key, State]:
         scores.setdefault(last, None)
     key = str(callback.state_key), str(getattr(callback, "dirpath", ""))
     mode = getattr(callback, "mode", None)
-    return key, State(callback.monitor, mode, best, last, scores)
+    return key, State(callback.monitor, mode, best, last, scores, rolling)

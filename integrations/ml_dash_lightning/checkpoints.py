@@ -43,6 +43,7 @@ class Checkpoints:
             return  # no checkpoint was written
         own = [self._book.states[key] for key in list(self._book.own)]
         self._copy([path for state in own for path in (state.best, state.last)], experiment)
+        self._book.end()
 
     def _opened(self, experiment: Experiment) -> Book:
         self._book = book_of(experiment, self._folder)
@@ -76,6 +77,8 @@ class Checkpoints:
         files, book = experiment.files(self._folder), self._opened(experiment)
         book.read(files)
         for path, written in found.items():
+            if self._each:
+                book.part(path)
             name, source = book.name(path), Path(path)
             for part in _parts(source):
                 inner = part.relative_to(source).as_posix()

@@ -14,7 +14,7 @@ from ml_dash.auth.oauth import CLIENT, Endpoints, ask, tokens_of
 from ml_dash.auth.private import LockedError, locked
 from ml_dash.auth.store import Tokens, TokenStore
 from ml_dash.remote.address import origin, server_url
-from ml_dash.remote.errors import RemoteError, UnreachableError
+from ml_dash.remote.errors import RemoteError, UnauthorizedError, UnreachableError
 from ml_dash.remote.transport import Hidden, Transport
 
 MARGIN = 60.0
@@ -92,8 +92,14 @@ class Credentials:
         """What to send as `Authorization`; `None` if nobody is logged in.
 
         A token that is about to end is renewed first, where the server can be reached.
+
+        Raises:
+            UnauthorizedError: what was given is no token.
         """
         if self._given is not None:
+            if not (self._given.isascii() and self._given.isprintable()):
+                whose = "ML_DASH_TOKEN" if self.from_environment else "the token"
+                raise UnauthorizedError(f"{whose} has characters that no token has; copy it again")
             return Hidden(f"Bearer {self._given}")
         if self._tokens is None:
             self._tokens = self._store.load(self.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -75,7 +76,7 @@ class Replica:
             ForbiddenError: its namespace refuses it.
         """
         run = self._found()
-        rows = RowSender(self.backend, self.client, str(run["id"]))
+        rows = RowSender(self.backend, self.client, str(run["id"]), silent_writers(self.backend))
         rows.fetch_ends(verify=self._verify)
         self._rows, self._there = rows, run
         self._files = FileSender(self.backend, self.client, str(run["id"]))
@@ -226,6 +227,16 @@ def live_writers(backend: LocalBackend) -> set[str]:
     live = {session.id for session in sessions if session.status == RUNNING}
     # One that has not come to say so yet: its rows are in its ring, and their order is its own.
     return live | {path.stem for path in (backend.folder / ".buffer").glob("*.ring")}
+
+
+def silent_writers(backend: LocalBackend) -> dict[str, float]:
+    """The writers of a run that are gone, and the seconds since their last signs of life."""
+    from ml_dash.reading import read_rows
+    from ml_dash.reading.status import RUNNING, fold_life
+
+    now = time.time()
+    sessions = fold_life(read_rows(backend, "run"), now).sessions
+    return {s.id: max(0.0, now - s.last_seen) for s in sessions if s.status != RUNNING}
 
 
 def other_senders(backend: LocalBackend) -> set[str]:

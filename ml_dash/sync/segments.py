@@ -7,7 +7,7 @@ sender goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class Piece:
         tail: the CRC-32 of what stands before them.
         data: the bytes.
         last: whether they may end within a line, because their writer is gone.
+        silent: seconds since its last sign of life, where it is gone.
     """
 
     segment: str
@@ -40,6 +41,7 @@ class Piece:
     tail: int
     data: bytes
     last: bool = False
+    silent: float = 0.0
 
     def header(self) -> dict[str, Any]:
         """What the request says of it."""
@@ -49,6 +51,8 @@ class Piece:
             "tail": self.tail,
             "size": len(self.data),
         }
+        if self.silent:
+            found["silent"] = round(self.silent, 3)
         return found | {"last": True} if self.last else found
 
 
@@ -59,6 +63,8 @@ class RowSender:
         backend: the run's folder.
         client: the server.
         run: the server's id of the run.
+        silent: of writers that are gone, the seconds since their last sign of life. A server that
+            does not hear of it would take a run that died long ago for one that goes on.
 
     Attributes:
         rows: lines sent.
@@ -66,12 +72,19 @@ class RowSender:
         stuck: segments that are not sent any further, and why.
     """
 
-    def __init__(self, backend: LocalBackend, client: RemoteClient, run: str) -> None:
+    def __init__(
+        self,
+        backend: LocalBackend,
+        client: RemoteClient,
+        run: str,
+        silent: Mapping[str, float],
+    ) -> None:
         self.rows = 0
         self.bytes = 0
         self.stuck: dict[str, str] = {}
         self._backend = backend
         self._client = client
+        self._silent = silent
         self._path = f"/runs/{run}"
         self._ends: dict[str, int] = {}
         self._limit = wire.SEND_LIMIT
@@ -192,7 +205,8 @@ class RowSender:
                 self._torn.add(path)
                 return None
             whole, last = len(data), True
-        return Piece(path, end, wire.tail_crc(before), data[:whole], last)
+        silent = self._silent.get(Segment(path, size).writer, 0.0)
+        return Piece(path, end, wire.tail_crc(before), data[:whole], last, silent)
 
     # -- sending ---------------------------------------------------------------------------------
 

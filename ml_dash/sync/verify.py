@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ml_dash import wire
 from ml_dash.backends import LocalBackend
 from ml_dash.backends.blobs import CHUNK, BlobFolder
-from ml_dash.reading.files import DATA
+from ml_dash.reading.files import DATA, Files
+from ml_dash.reading.source import Source
 from ml_dash.run_folder import first_id
 from ml_dash.sync.listing import (
     local_crc,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 NOT_GIVEN = "the server does not give these bytes back"
 """What is said of bytes that its database knows and its store has lost."""
+
+_NOT_THERE = "not on the server"
+_UNNAMED = "no row names it: a process died while it saved or deleted it; it may be deleted"
 
 _TOGETHER = 64
 _BATCH = 15 << 20
@@ -68,12 +72,14 @@ def differences(
         if path not in stored and size == 0:
             continue  # its writer was killed before it came to write: there is nothing to send
         if path not in stored:
-            found.append(f"{path}: not on the server")
+            found.append(f"{path}: {_NOT_THERE}")
         elif stored[path] != (size, local_crc(backend, path, size)):
             found.append(f"{path}: other bytes on the server")
         elif not _same_bytes(client, run_path, folder, path):
             found.append(f"{path}: {NOT_GIVEN}")
-    found += _missing_files(client, run_path, folder, progress)
+    found += [
+        f"{place}: {why}" for place, why in _missing_files(client, run_path, backend, progress)
+    ]
     if not found:  # a server may still hold in memory what its store has lost
         found = [f"{name}: {NOT_GIVEN}" for name in lost_there(client, run_path).names]
     return found
@@ -96,9 +102,24 @@ def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) ->
 
 
 def _missing_files(
+    client: RemoteClient,
+    run_path: str,
+    backend: LocalBackend,
+    progress: Callable[[str], None] | None,
+) -> Iterator[tuple[str, str]]:
+    """The files of the folder that the server has not, by what is in them now, and why."""
+    named: set[Any] | None = None
+    for place, why in _missing_contents(client, run_path, backend.folder, progress):
+        if why == _NOT_THERE:
+            if named is None:
+                named = {row.get("data") for row in Files(Source(backend)).list()}
+            why = why if place in named else f"{why}, as {_UNNAMED}"
+        yield f"{DATA}/{place}", why
+
+
+def _missing_contents(
     client: RemoteClient, run_path: str, folder: Path, progress: Callable[[str], None] | None
-) -> Iterator[str]:
-    """The files of the folder that the server has not, by what is in them now."""
+) -> Iterator[tuple[str, str]]:
     waiting: dict[str, tuple[str, int]] = {}
     for place in _places(folder):
         if progress is not None:
@@ -117,7 +138,7 @@ def _missing_files(
 
 def _not_stored(
     client: RemoteClient, run_path: str, files: dict[str, tuple[str, int]]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str]]:
     from ml_dash.remote import ForbiddenError
 
     if not files:
@@ -129,11 +150,11 @@ def _not_stored(
     except ForbiddenError:
         missing = set()  # only a writer may ask that; a reader sees what is given
     for sha256 in missing:
-        yield f"{DATA}/{files[sha256][0]}: not on the server"
+        yield files[sha256][0], _NOT_THERE
     for sha256 in _not_given(
         client, run_path, {key: size for key, (_, size) in files.items() if key not in missing}
     ):
-        yield f"{DATA}/{files[sha256][0]}: {NOT_GIVEN}"
+        yield files[sha256][0], NOT_GIVEN
 
 
 def _not_given(client: RemoteClient, run_path: str, sizes: dict[str, int]) -> Iterator[str]:

@@ -264,6 +264,35 @@ def test_what_is_told_of_a_run_does_not_depend_on_the_order_of_arrival(inside: I
         assert (found["status"], found["started"]) == ("INTERRUPTED", 10.0)
 
 
+def test_a_writer_that_is_gone_gives_no_sign_of_life(inside: Inside) -> None:
+    """What it wrote may come days later; who goes on beside it keeps the run alive."""
+    client = inside.user("anna")
+    run = make_run(client)
+    url = f"/api/v1/runs/{run}"
+
+    def append(writer: str, **said: Any) -> dict[str, Any]:
+        start = {"timestamp": 10.0, "event": "start", "session": writer, "root": True}
+        line = orjson.dumps(start) + b"\n"
+        piece = {"segment": f"run/{writer}.jsonl", "offset": 0, "tail": 0, "size": len(line)}
+        body = wire.pack({"pieces": [piece | said]}, [line])
+        (answer,) = client.post(f"{url}/append", content=body).json()["pieces"]
+        return dict(answer) | dict(client.get(url).json()["run"])
+
+    for wrong in (-1, "1", True, None, 1e300):
+        found = append("w1", silent=wrong)
+        assert (found["state"], found["reason"]) == (
+            "refused",
+            "a piece's silent is a number of seconds",
+        )
+    found = append("w1", silent=5000.5)
+    assert (found["state"], found["status"]) == ("taken", "INTERRUPTED")
+    assert found["heartbeat"] == inside.now - 5000.5
+    found = append("w2")
+    assert (found["status"], found["heartbeat"]) == ("RUNNING", inside.now)
+    found = append("w3", silent=5000)  # it does not turn back what is known
+    assert (found["status"], found["heartbeat"]) == ("RUNNING", inside.now)
+
+
 def test_a_run_of_somebody_else_cannot_be_told_from_none(inside: Inside) -> None:
     """Neither read nor written, and named by no answer."""
     run = make_run(inside.user("anna"))

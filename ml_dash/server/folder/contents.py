@@ -16,7 +16,7 @@ from ml_dash.reading.source import ROOMS, SUFFIX
 from ml_dash.server.blobs.content import known
 from ml_dash.server.folder.pulse import Pulse
 from ml_dash.server.folder.store import key_of
-from ml_dash.server.runs.fold import after_append
+from ml_dash.server.runs.fold import Added, after_append
 from ml_dash.server.segments.chunks import draft_chunks
 from ml_dash.server.segments.ends import Stored, extend, new_segment
 from ml_dash.server.tables import Blob, Run, Segment
@@ -93,7 +93,7 @@ class Contents:
         run = session.get_one(Run, self.run_id)
         if fresh:
             run.updated = run.updated if first else now
-            after_append(session, run, fresh)
+            after_append(session, run, [Added(*each, run.updated) for each in fresh.items()])
             self._offer_blobs(session, fresh.get(INDEX, []))
         self.pulse.take(fresh.get("run", []))
         return self.pulse.settle(run, now) or bool(fresh)

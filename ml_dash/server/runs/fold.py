@@ -7,8 +7,8 @@ that it came from, and only a later one replaces it: the outcome is the same wha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -34,21 +34,38 @@ Row = dict[str, Any]
 _DETAILS: dict[str, type] = {"description": str, "tags": list, "bindrs": list, "metadata": dict}
 
 
-def after_append(session: Session, run: Run, fresh: Mapping[str, list[Row]]) -> None:
+class Added(NamedTuple):
+    """Rows that have just come to a stream.
+
+    Attributes:
+        stream: which.
+        rows: in the order they were written.
+        heard: when their writer last gave a sign of life. By our clock: theirs may be wrong by
+            years.
+    """
+
+    stream: str
+    rows: list[Row]
+    heard: float
+
+
+def after_append(session: Session, run: Run, added: Iterable[Added]) -> None:
     """Take in rows that have just been appended.
 
     Args:
         session: in the transaction of the append.
         run: the run, whose row is locked.
-        fresh: the new rows by stream.
+        added: the new rows.
     """
     before = run.params, run.metrics, run.details, list(run.tags)
     folded = {**run.folded, "times": dict(run.folded.get("times", {}))}
-    for stream, rows in fresh.items():
+    settle = False
+    for stream, rows, heard in added:
         room = stream.partition("/")[0]
         if stream == "run":
+            settle = True
             for row in rows:
-                _take_life(run, folded, row)
+                _take_life(run, folded, row, heard)
         elif stream == "params":
             run.params = _take_params(folded, run.params, rows)
         elif room == "metrics":
@@ -56,9 +73,8 @@ def after_append(session: Session, run: Run, fresh: Mapping[str, list[Row]]) -> 
         elif stream == INDEX:
             _take_files(session, run, rows)
         if any(row.get("event") != "update" for row in rows) or stream != "run":
-            # A sign of life, by our clock: theirs may be wrong by years
-            run.heartbeat = run.updated
-    if "run" in fresh:
+            run.heartbeat = max(run.heartbeat or heard, heard)
+    if settle:
         _settle(run, folded)
     run.folded = folded
     _index(session, run, *before)
@@ -78,7 +94,7 @@ def _index(session: Session, run: Run, params: Row, metrics: Row, details: Row, 
         index_tags(session, run.id, [t for t in tags if len(t) <= LONGEST_TAG], run.tags)
 
 
-def _take_life(run: Run, folded: Row, row: Row) -> None:
+def _take_life(run: Run, folded: Row, row: Row, heard: float) -> None:
     name, at = row.get("session"), float(row["timestamp"])
     if row.get("event") in ("start", "update"):
         for key, kind in _DETAILS.items():
@@ -88,7 +104,7 @@ def _take_life(run: Run, folded: Row, row: Row) -> None:
         return
     sessions = folded["sessions"] = dict(folded.get("sessions", {}))
     own = sessions[name] = dict(sessions.get(name, {"seen": at}))
-    own |= {"seen": max(own["seen"], at), "heard": run.updated}
+    own |= {"seen": max(own["seen"], at), "heard": max(own.get("heard", heard), heard)}
     event = row.get("event")
     if event == "start" and "start" not in own:
         own |= {"start": at, "root": row.get("root") is True, "host": _text(row.get("host"))}

@@ -19,7 +19,7 @@ from ml_dash import ids
 from ml_dash.rows import MAX_LINE
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
-from ml_dash.server.runs.fold import after_append
+from ml_dash.server.runs.fold import Added, after_append
 from ml_dash.server.segments.chunks import draft_chunks, pack_chunk
 from ml_dash.server.segments.ends import Stored, extend, new_segment
 from ml_dash.server.store import ObjectStore
@@ -29,6 +29,8 @@ from ml_dash.wire import WireError, check_segment, tail_crc
 _TRIES = 5
 
 _NAMED = 500
+
+_LONG_GONE = 1e11  # seconds: before anything was recorded
 
 Answer = dict[str, Any]
 _Ends = dict[str, tuple[int, bytes]]
@@ -43,6 +45,7 @@ class _Piece:
     offset: int
     tail: int
     text: bytes
+    silent: float
     stored: list[Stored] = field(default_factory=list)
 
     @property
@@ -65,7 +68,8 @@ def append(
         objects: the store.
         run_id: the run, which the caller may write.
         pieces: as the header of the request has them: `segment`, `offset`, `tail`, and `last` where
-            the writer is gone and the last line may be torn.
+            the writer is gone and the last line may be torn, `silent` where it is gone for so many
+            seconds.
         parts: their bytes.
         now: by the server's clock.
 
@@ -158,15 +162,15 @@ def _commit(
             segments[piece.path] = new_segment(session, run_id, piece.path)
     session.flush()  # new segments, before the chunks that refer to them
     rows = size = 0
-    fresh: dict[str, list[dict[str, Any]]] = {}
+    added: list[Added] = []
     for piece in fitting:
         if piece.number not in taken:
             continue
         extend(session, segments[piece.path], piece.stored, now)
         rows += sum(each.chunk.count for each in piece.stored)
         size += len(piece.text)
-        for each in piece.stored:
-            fresh.setdefault(piece.stream, []).extend(each.chunk.rows)
+        fresh = [row for each in piece.stored for row in each.chunk.rows]
+        added.append(Added(piece.stream, fresh, now - piece.silent))
         answers[piece.number] = {
             "segment": piece.path,
             "state": "taken",
@@ -174,7 +178,7 @@ def _commit(
         }
     if taken:
         run.updated, run.rows, run.size = now, run.rows + rows, run.size + size
-        after_append(session, run, fresh)
+        after_append(session, run, added)
     return bool(taken)
 
 
@@ -186,11 +190,14 @@ def _checked(number: int, piece: Mapping[str, Any], text: bytes) -> _Piece:
     if not isinstance(path, str) or type(offset) is not int or type(tail) is not int or offset < 0:
         raise WireError("a piece's segment is a text, its offset and tail are whole numbers")
     check_segment(path)
+    silent = piece.get("silent", 0)
+    if type(silent) not in (int, float) or not 0 <= silent < _LONG_GONE:
+        raise WireError("a piece's silent is a number of seconds")
     if text and text[-1:] != b"\n" and piece.get("last") is not True:
         raise WireError("it does not end with a newline")
     if len(text) > MAX_LINE and max(map(len, text.split(b"\n"))) >= MAX_LINE:
         raise WireError(f"a line is longer than {MAX_LINE:,} bytes")
-    return _Piece(number, path, offset, tail, text)
+    return _Piece(number, path, offset, tail, text, float(silent))
 
 
 def _load_ends(session: Session, run_id: str, wanted: list[_Piece]) -> _Ends:
