@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from ml_dash.server.oauth_shapes import AccessToken, DeviceGrant, Discovery
 from ml_dash.server.reading_shapes import (
     At,
     Cameras,
@@ -298,6 +299,15 @@ class Upload(TypedDict):
     part_size: int
 
 
+class StoredChunk(TypedDict):
+    """Lines of a segment that are stored together: their SHA-256, and how many they are."""
+
+    offset: int
+    size: int
+    sha256: str
+    rows: int
+
+
 SHAPES: dict[tuple[str, str], Any] = {
     ("get", f"{API}/me"): Me,
     ("get", f"{API}/namespaces"): Namespaces,
@@ -321,6 +331,7 @@ SHAPES: dict[tuple[str, str], Any] = {
     ("get", f"{_RUN}/params"): Params,
     ("post", f"{_RUN}/append"): Appended,
     ("get", f"{_RUN}/segments"): Segments,
+    ("get", f"{_RUN}/segments/{{path}}"): list[StoredChunk],
     ("get", f"{_RUN}/streams"): list[Stream],
     ("get", f"{_RUN}/streams/{{name}}/chart"): Chart,
     ("get", f"{_RUN}/streams/{{name}}/index"): Index,
@@ -331,5 +342,8 @@ SHAPES: dict[tuple[str, str], Any] = {
     ("get", f"{_RUN}/files"): Files,
     ("get", f"{_RUN}/folders"): Inside,
     ("post", f"{_RUN}/uploads"): Upload,
+    ("get", "/.well-known/oauth-authorization-server"): Discovery,
+    ("post", "/oauth/device_authorization"): DeviceGrant,
+    ("post", "/oauth/token"): AccessToken,
 }
 """What the good answers of a route look like."""

@@ -17,13 +17,14 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy import update
 
-from ml_dash.server import reading_shapes, shapes
+from ml_dash.server import oauth_shapes, reading_shapes, shapes
 from ml_dash.server.app import create_app
 from ml_dash.server.settings import ServerSettings
 from ml_dash.server.tables import User
 from ml_dash.wire import FRAMES
 
 from .inside import Inside, make_run, send
+from .people import let_in
 from .recorded import sha, store
 
 CHECKS = [
@@ -159,6 +160,7 @@ def fields_of(shape: Any) -> set[str]:
         ("runs/{run}", shapes.Run, "run"),
         ("runs/{run}/params", shapes.Params, ""),
         ("runs/{run}/segments", shapes.Segment, "segments"),
+        ("runs/{run}/segments/metrics/train/w.jsonl?chunks=1", shapes.StoredChunk, ""),
         ("runs/{run}/streams", shapes.Stream, ""),
         ("runs/{run}/streams/{name}/chart?columns=loss", reading_shapes.Chart, ""),
         ("runs/{run}/streams/{name}/index", reading_shapes.Index, ""),
@@ -182,6 +184,20 @@ def test_answers_have_the_fields_of_the_document_and_no_others(
     assert shown, "there is something to look at"
     for each in shown:
         assert set(each) == fields_of(shape), shape
+
+
+def test_the_answers_of_a_login_have_the_fields_of_the_document(inside: Inside) -> None:
+    """Where to go, the codes, and the tokens: what another program logs in by."""
+    inside.user("anna")
+    device, tokens = let_in(inside)
+    about = device.client.get("/.well-known/oauth-authorization-server").json()
+    for found, shape in (
+        (about, oauth_shapes.Discovery),
+        (device.begun, oauth_shapes.DeviceGrant),
+        (tokens, oauth_shapes.AccessToken),
+        (device.refresh(tokens["refresh_token"]).json(), oauth_shapes.AccessToken),
+    ):
+        assert set(found) == fields_of(shape), shape
 
 
 def test_the_main_routes_say_which_fields_they_answer_with() -> None:
