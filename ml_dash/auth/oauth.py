@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ml_dash.auth.store import Tokens
 from ml_dash.remote.address import origin
 from ml_dash.remote.errors import RemoteError
-from ml_dash.remote.failures import garbled, is_page, of_answer, problem
+from ml_dash.remote.failures import content, garbled, is_page, of_answer
 from ml_dash.remote.transport import Hidden, Transport
 
 CLIENT = "ml-dash"
@@ -51,7 +51,7 @@ def discover(transport: Transport) -> Endpoints:
             failure = of_answer(response, base, had_token=False)
             if failure is not None:
                 raise failure
-            found = problem(response)
+            found = content(response)
         if found:
             break
     device, token = found.get("device_authorization_endpoint"), found.get("token_endpoint")
@@ -78,7 +78,7 @@ def ask(transport: Transport, url: str, form: Mapping[str, str]) -> tuple[dict[s
         RemoteError: it gave no answer of this kind.
     """
     response = transport.send("POST", url, data=dict(form), headers={"Accept": "application/json"})
-    found = problem(response)
+    found = content(response)
     if response.status_code == 200 and found:
         return found, ""
     error = found.get("error")

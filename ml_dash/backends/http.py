@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ml_dash.backends.base import SegmentInfo
 from ml_dash.backends.http_ahead import FilesAhead
+from ml_dash.remote.answers import field
 from ml_dash.remote.client import RemoteClient
 from ml_dash.remote.errors import NotFoundError, RejectedError
 from ml_dash.remote.failures import garbled
@@ -220,10 +221,7 @@ class HttpBackend:
         while True:
             asked = {**params, "limit": str(PAGE)} | ({"cursor": cursor} if cursor else {})
             page = self.client.json("GET", f"{self._path}/{what}", params=asked)
-            found = page.get(what) if isinstance(page, dict) else None
-            if not isinstance(found, list):
-                raise garbled(self.client.url, f"has no list of {what} in it")
-            yield from found
+            yield from field(self.client, page, what, list)
             following = page.get("next")
             if not following or following == cursor:
                 return

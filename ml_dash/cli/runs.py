@@ -106,7 +106,8 @@ def _remote_entries(url: str, pattern: str | None) -> Iterator[_Entry]:
         if _wanted(prefix, pattern):
             begun = float(started) if started is not None else None
             status = str(run.get("status"))
-            end = time.time() if status == "RUNNING" else run.get("ended") or run.get("updated")
+            last = run.get("ended") or run.get("heartbeat") or run.get("updated")
+            end = time.time() if status == "RUNNING" else last
             yield _Entry(
                 status=status,
                 prefix=prefix,

@@ -108,8 +108,8 @@ def of_answer(
         )
     if status < 400:
         return None
-    said = {} if page else problem(response)
-    if 400 <= status < 500 and status not in _TO_ANYBODY and not said.get("code"):
+    said = {} if page else _problem(response)
+    if 400 <= status < 500 and status not in _TO_ANYBODY and not said:
         # Not of the server, which always says its word: no reason to give the run up.
         return _unreachable(
             "foreign",
@@ -131,8 +131,14 @@ def is_page(response: Response) -> bool:
     return kind in ("text/html", "application/xhtml+xml") and not attached
 
 
-def problem(response: Response) -> dict[str, Any]:
-    """What the server says of an error, as far as it says anything."""
+def _problem(response: Response) -> dict[str, Any]:
+    """The error that the server tells; empty where it is something else that answers."""
+    said = content(response)
+    return said if isinstance(said.get("code"), str) and "detail" in said else {}
+
+
+def content(response: Response) -> dict[str, Any]:
+    """The object of JSON that an answer is; empty for any other."""
     try:
         found = response.json()
     except (ValueError, OSError):  # not JSON, or broken off
@@ -162,7 +168,7 @@ def _of_status(
         return _unreachable("timeout", f"{url} got only a part of a request in time")
     if status in (429, 503):
         return _busy(response, url, said)
-    if status in (502, 504) and not said.get("code"):
+    if status in (502, 504) and not said:
         text = f"a proxy before {url} has no answer of the server ({status})"
         return _unreachable("gateway", text)
     if status == 407:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from ml_dash.remote.answers import field
 from ml_dash.remote.client import RemoteClient
 from ml_dash.remote.errors import NotFoundError, RejectedError
 from ml_dash.remote.failures import garbled
@@ -57,10 +58,7 @@ def runs_of(client: RemoteClient, **wanted: str | None) -> Iterator[dict[str, An
     params["limit"] = PAGE
     while True:
         page = client.json("GET", "/runs", params=params)
-        found = page.get("runs") if isinstance(page, dict) else None
-        if not isinstance(found, list):
-            raise garbled(client.url, "has no list of runs in it")
-        yield from found
+        yield from field(client, page, "runs", list)
         cursor = page.get("next")
         if not cursor or cursor == params.get("cursor"):
             return

@@ -150,6 +150,7 @@ def prepare(settings: ServerSettings) -> None:
         found, needed = migrations.current(data), migrations.newest()
         if found == needed:
             return
+        _refuse_foreign(data, found)
         if found is None or data.is_sqlite:
             upgrade(data)
             return
@@ -165,17 +166,32 @@ def upgrade(data: Database) -> None:
     """Bring a database to the version of this program.
 
     Raises:
-        OutdatedError: it is of a newer program.
+        OutdatedError: it is of a newer program, or another's.
     """
     from alembic.util import CommandError
 
+    found = migrations.current(data)
+    _refuse_foreign(data, found)
     try:
         migrations.upgrade(data)
     except CommandError:
         raise OutdatedError(
-            f"the database has version {migrations.current(data)}, of a newer ML-Dash: upgrade"
-            " this program"
+            f"the database has version {found}, from which no way leads to {migrations.newest()}"
         ) from None
+
+
+def _refuse_foreign(data: Database, found: str | None) -> None:
+    """Leave alone what no version of this program, or a newer one, has made."""
+    if found is not None and found > migrations.newest():
+        raise OutdatedError(
+            f"the database has version {found}, of a newer ML-Dash: upgrade this program"
+        )
+    # Another process may be making it just now: looked at again once there are tables.
+    if found is None and migrations.has_tables(data) and migrations.current(data) is None:
+        raise OutdatedError(
+            "the database has tables with names of ours, and does not say of which version: it is"
+            " another program's, or was restored in part; give an empty one, or restore all of it"
+        )
 
 
 def _logging() -> dict[str, object]:

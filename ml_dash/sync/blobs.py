@@ -234,11 +234,13 @@ class FileSender:
     def _missing(self, entries: list[Entry]) -> set[str]:
         """Which of some files the server has not; asked in halves where that is too large."""
         from ml_dash.remote import ForbiddenError, RejectedError
+        from ml_dash.remote.answers import field
 
         asked = [{"sha256": entry.sha256, "size": entry.size} for entry in entries]
         where = f"{self._path}/blobs/missing"
         try:
-            return set(self._client.json("POST", where, json={"blobs": asked})["missing"])
+            answer = self._client.json("POST", where, json={"blobs": asked})
+            return set(field(self._client, answer, "missing", list))
         except ForbiddenError:  # a reader, who has nothing to send if all are there
             stored = stored_files(self._client, self._path)
             if any(entry.sha256 not in stored for entry in entries):
@@ -253,6 +255,7 @@ class FileSender:
     def _send_small(self, batch: list[Entry]) -> None:
         """Send several files in one request; in two where that is too large."""
         from ml_dash.remote import RejectedError
+        from ml_dash.remote.answers import field
 
         found: list[tuple[Entry, bytes]] = []
         for entry in batch:
@@ -265,9 +268,10 @@ class FileSender:
         pieces = [{"sha256": entry.sha256, "size": len(data)} for entry, data in found]
         body = wire.pack({"pieces": pieces}, [data for _, data in found])
         try:
-            self._client.json(
+            answer = self._client.json(
                 "POST", f"{self._path}/blobs", body=body, headers={"Content-Type": wire.FRAMES}
             )
+            field(self._client, answer, "stored", int)
         except RejectedError as error:
             if error.code != "too_large":
                 raise

@@ -36,11 +36,13 @@ def local_segments(backend: LocalBackend) -> Iterator[tuple[str, int]]:
 
 def stored_segments(client: RemoteClient, run_path: str) -> Iterator[tuple[str, int, int]]:
     """The segments that the server has of a run: path, size, CRC-32 of all bytes."""
+    from ml_dash.remote.answers import field
+
     cursor: str | None = None
     while True:
         params: dict[str, Any] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
         page = client.json("GET", f"{run_path}/segments", params=params)
-        for found in page["segments"]:
+        for found in field(client, page, "segments", list):
             yield str(found["path"]), int(found["size"]), int(found["crc"])
         cursor = page.get("next")
         if not cursor:
@@ -49,12 +51,15 @@ def stored_segments(client: RemoteClient, run_path: str) -> Iterator[tuple[str, 
 
 def stored_files(client: RemoteClient, run_path: str) -> set[str]:
     """The SHA-256 of the files that the server has of a run, which a reader may ask, too."""
+    from ml_dash.remote.answers import field
+
     found: set[str] = set()
     cursor: str | None = None
     while True:
         params: dict[str, Any] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
         page = client.json("GET", f"{run_path}/files", params=params)
-        found.update(str(row.get("sha256")) for row in page["files"] if row.get("stored", True))
+        rows = field(client, page, "files", list)
+        found.update(str(row.get("sha256")) for row in rows if row.get("stored", True))
         cursor = page.get("next")
         if not cursor:
             return found

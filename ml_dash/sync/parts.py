@@ -42,6 +42,7 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
         RemoteError: the server does not take it now.
     """
     from ml_dash.remote import NotFoundError, RejectedError
+    from ml_dash.remote.answers import field
 
     file.seek(0)
     most = part_size
@@ -49,8 +50,9 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
     if part_size < wire.PART_SIZE:
         about["part_size"] = part_size
     upload = client.json("POST", f"{run}/uploads", json=about)
-    address = f"{run}/uploads/{upload['upload']}"
-    offset, part_size = int(upload["offset"]), int(upload["part_size"])
+    address = f"{run}/uploads/{field(client, upload, 'upload', str)}"
+    offset = field(client, upload, "offset", int)
+    part_size = field(client, upload, "part_size", int)
     digest = hashlib.sha256(usedforsecurity=False)
     position, entry.sent = 0, offset
     while position < entry.size:
@@ -74,10 +76,10 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
                         " is older and has no smaller parts"
                     ) from None
                 return len(data)
-            if int(answer["offset"]) != position:
+            if field(client, answer, "offset", int) != position:
                 raise NotFoundError(f"another one sends {entry.path!r}, too")
             entry.sent = position
-    client.json("POST", f"{address}/complete")
+    field(client, client.json("POST", f"{address}/complete"), "sha256", str)
     return 0
 
 

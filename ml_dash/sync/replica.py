@@ -232,10 +232,13 @@ def live_writers(backend: LocalBackend) -> set[str]:
 def silent_writers(backend: LocalBackend) -> dict[str, float]:
     """The writers of a run that are gone, and the seconds since their last signs of life."""
     from ml_dash.reading import read_rows
+    from ml_dash.reading.last_seen import see_last_rows
+    from ml_dash.reading.source import Source
     from ml_dash.reading.status import RUNNING, fold_life
 
     now = time.time()
     sessions = fold_life(read_rows(backend, "run"), now).sessions
+    see_last_rows(Source(backend, recover=False), sessions)
     return {s.id: max(0.0, now - s.last_seen) for s in sessions if s.status != RUNNING}
 
 

@@ -62,6 +62,7 @@ def _batches(backend: LocalBackend, chunks: Iterable[Any]) -> Iterator[list[_Lin
 def _send(client: RemoteClient, run_path: str, batch: list[_Lines]) -> Iterator[bytes]:
     """Send some, in halves where that is too large; what was taken."""
     from ml_dash.remote import RejectedError
+    from ml_dash.remote.answers import field
 
     body = wire.pack({"pieces": [piece for piece, _ in batch]}, [text for _, text in batch])
     headers = {"Content-Type": wire.FRAMES, "Content-Encoding": "gzip"}
@@ -76,5 +77,5 @@ def _send(client: RemoteClient, run_path: str, batch: list[_Lines]) -> Iterator[
             yield from _send(client, run_path, batch[:middle])
             yield from _send(client, run_path, batch[middle:])
         return
-    if int(answer["stored"]):
+    if field(client, answer, "stored", int):
         yield from (text for _, text in batch)

@@ -7,6 +7,7 @@ sender goes on from there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ from ml_dash.sync.listing import local_crc, local_segments, stored_segments
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
+
+_LEAST = 1 << 13  # bytes that any server, and any proxy before it, takes in one request
+_AGAIN = 60.0  # seconds after which a request may be larger again
 
 _PATIENCE = 50  # answers in a row that a segment is elsewhere before it is left to the next pass
 
@@ -88,6 +92,7 @@ class RowSender:
         self._path = f"/runs/{run}"
         self._ends: dict[str, int] = {}
         self._limit = wire.SEND_LIMIT
+        self._halved = 0.0
         self._moved: dict[str, int] = {}
         self._torn: set[str] = set()  # ends within a line, whose writer may still be at it
 
@@ -213,6 +218,8 @@ class RowSender:
     def _send(self, pieces: list[Piece], sizes: dict[str, int]) -> int:
         """Send one request, and take in the answer; how many bytes were taken."""
         from ml_dash.remote import RejectedError
+        from ml_dash.remote.answers import field
+        from ml_dash.remote.failures import garbled
 
         body = wire.pack(
             {"pieces": [piece.header() for piece in pieces]}, [piece.data for piece in pieces]
@@ -225,14 +232,15 @@ class RowSender:
                 headers={"Content-Type": wire.FRAMES, "Content-Encoding": "gzip"},
             )
         except RejectedError as error:
-            if error.code != "too_large":
-                raise
+            if error.code != "too_large" or sum(len(piece.data) for piece in pieces) <= _LEAST:
+                raise  # for so little it means nothing: whoever says it takes nothing now
             self._halve(pieces)
             return 0
-        taken = 0
-        for piece, found in zip(pieces, answer["pieces"], strict=True):
-            taken += self._take(piece, found, sizes)
-        return taken
+        answers = field(self._client, answer, "pieces", list)
+        if len(answers) != len(pieces):
+            raise garbled(self._client.url, "does not say what became of each piece")
+        self._grow()
+        return sum(self._take(*each, sizes) for each in zip(pieces, answers, strict=True))
 
     def _take(self, piece: Piece, found: dict[str, Any], sizes: dict[str, int]) -> int:
         """Take in what the server says of a piece; how many bytes it took."""
@@ -260,6 +268,7 @@ class RowSender:
     def _halve(self, pieces: list[Piece]) -> None:
         """Make the next requests smaller, after one that was too large."""
         size = sum(len(piece.data) for piece in pieces)
+        self._halved = time.monotonic()
         if len(pieces) == 1 and pieces[0].data.count(b"\n") <= 1:
             piece = pieces[0]
             self.stuck[piece.segment] = (
@@ -267,7 +276,13 @@ class RowSender:
                 " the server, or for a proxy before it"
             )
         else:
-            self._limit = max(1, min(size, self._limit) // 2)
+            self._limit = max(_LEAST, min(size, self._limit) // 2)
+
+    def _grow(self) -> None:
+        """Try larger requests again after a while: what took none may be gone."""
+        if self._limit < wire.SEND_LIMIT and time.monotonic() - self._halved > _AGAIN:
+            self._limit = min(wire.SEND_LIMIT, self._limit * 8)
+            self._halved = time.monotonic()
 
 
 def compressed(body: bytes) -> bytes:

@@ -140,13 +140,14 @@ def _not_stored(
     client: RemoteClient, run_path: str, files: dict[str, tuple[str, int]]
 ) -> Iterator[tuple[str, str]]:
     from ml_dash.remote import ForbiddenError
+    from ml_dash.remote.answers import field
 
     if not files:
         return
     asked = [{"sha256": sha256, "size": size} for sha256, (_, size) in files.items()]
     try:
         answer = client.json("POST", f"{run_path}/blobs/missing", json={"blobs": asked})
-        missing = set(answer["missing"])
+        missing = set(field(client, answer, "missing", list))
     except ForbiddenError:
         missing = set()  # only a writer may ask that; a reader sees what is given
     for sha256 in missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import threading
 import zlib
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_dash import wire
+from ml_dash import dotted, wire
 from ml_dash.backends import Backend
 from ml_dash.names import MAX_PATH
 from ml_dash.reading import read_rows
+from ml_dash.server.runs import fold as runs_fold
 from ml_dash.server.segments import chunks
 from ml_dash.server.segments.stored import StoredRun
 
@@ -262,6 +264,25 @@ def test_what_is_told_of_a_run_does_not_depend_on_the_order_of_arrival(inside: I
         assert found["params"] == {"lr": 0.2}
         assert found["metrics"] == {"train.loss": 1.0}
         assert (found["status"], found["started"]) == ("INTERRUPTED", 10.0)
+
+
+NAMES = st.sampled_from(["a", "a.b", "a.b.c", "a.c", "ab", "b", "b.a"])
+
+
+@given(st.lists(st.tuples(NAMES, st.integers(0, 9)), max_size=12), st.randoms())
+def test_params_that_replace_each_other_are_told_as_they_are_read(
+    sets: list[tuple[str, int]], order: random.Random
+) -> None:
+    """A name takes away those above and below it, in whatever order the rows arrive."""
+    rows = [
+        {"timestamp": float(at), "params": {name: value}} for at, (name, value) in enumerate(sets)
+    ]
+    arriving = order.sample(rows, len(rows))
+    folded: dict[str, Any] = {"times": {}}
+    found: dict[str, Any] = {}
+    for row in arriving:
+        found = runs_fold._take_params(folded, found, [row])
+    assert found == dotted.fold(rows)
 
 
 def test_a_writer_that_is_gone_gives_no_sign_of_life(inside: Inside) -> None:

@@ -191,11 +191,23 @@ def test_a_newer_database_is_refused(settings: ServerSettings, data: Database) -
     set_version(data, NEWER)
     with pytest.raises(OutdatedError, match=f"{NEWER}.*newer.*upgrade"):
         upgrade(data)
-    with pytest.raises(OutdatedError, match=NEWER):
+    with pytest.raises(OutdatedError, match=f"{NEWER}.*newer.*upgrade this program"):
         prepare(settings)
     done = command(settings, "upgrade")
     assert done.returncode != 0 and NEWER in done.stderr and "Traceback" not in done.stderr
     assert migrations.current(data) == NEWER
+
+
+def test_tables_without_a_version_are_left_alone(settings: ServerSettings, data: Database) -> None:
+    """Another program's, or what a backup gave back in part: one line says so, and no traceback."""
+    with data.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE users (id VARCHAR(9))")
+    for work in (lambda: prepare(settings), lambda: upgrade(data)):
+        with pytest.raises(OutdatedError, match="another program's, or was restored in part"):
+            work()
+    done = command(settings, "upgrade")
+    assert done.returncode != 0 and "restored in part" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_older_database_waits_for_the_upgrade(settings: ServerSettings, data: Database) -> None:

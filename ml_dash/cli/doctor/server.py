@@ -166,7 +166,7 @@ class _Token:
         self.facts["accepted"] = False
         over = f"ended {moment(self.facts['expires'])}" if self._is_over() else "is not taken"
         self.tell(f"from {self._source()}, {over}")
-        why = "it has ended or was revoked"
+        why = "it has ended or was revoked" if error.status else str(error)  # else never sent
         self._section.problem(
             f"the token for {self._url}, from {self._source()}, {over}: {why}", self._log_in()
         )

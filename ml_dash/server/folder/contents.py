@@ -96,7 +96,8 @@ class Contents:
             after_append(session, run, [Added(*each, run.updated) for each in fresh.items()])
             self._offer_blobs(session, fresh.get(INDEX, []))
         self.pulse.take(fresh.get("run", []))
-        return self.pulse.settle(run, now) or bool(fresh)
+        changed = self.pulse.settle(run, now, self.backend, grown=bool(fresh))
+        return changed or bool(fresh)
 
     def take(self, session: Session, now: float) -> bool:
         """Make the next bytes of its segments chunks.

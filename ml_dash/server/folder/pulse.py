@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ml_dash.backends import Backend
+from ml_dash.reading.last_seen import see_last_rows
+from ml_dash.reading.source import Source
 from ml_dash.reading.status import RUNNING, STALE, fold_life
 from ml_dash.server.tables import Run
 
@@ -28,6 +31,7 @@ class Pulse:
         self.open = False
         self._rows: list[Row] = []
         self._beats: dict[Any, Row] = {}  # the latest alone: a long run has very many
+        self._last: float | None = None  # when the last of those that are gone was last seen
 
     def take(self, rows: Iterable[Row]) -> None:
         """Take in rows of the stream `run`."""
@@ -37,8 +41,14 @@ class Pulse:
             else:
                 self._rows.append(row)
 
-    def settle(self, run: Run, now: float) -> bool:
-        """Have the row of the run say whether it goes on.
+    def settle(self, run: Run, now: float, backend: Backend, *, grown: bool) -> bool:
+        """Have the row of the run say whether it goes on, and when it was last seen.
+
+        Args:
+            run: its row.
+            now: by the clock of this machine.
+            backend: the run's folder.
+            grown: whether rows of any stream have come since the last time.
 
         Returns:
             Whether that is new.
@@ -47,10 +57,17 @@ class Pulse:
         life = fold_life(rows, now)
         self.open = any(session.end is None for session in life.sessions)
         self.alive = life.status == RUNNING
+        if not life.sessions:
+            return False
+        if self.alive or grown:
+            self._last = None
+        if not self.alive and self._last is None:  # as whoever reads the folder finds it
+            see_last_rows(Source(backend, recover=False), life.sessions)
+            self._last = max(session.last_seen for session in life.sessions)
+        run.heartbeat = self._last or max(session.last_seen for session in life.sessions)
         if not self.open:
             return False
         before = run.lives_until
-        run.heartbeat = max(session.last_seen for session in life.sessions)
         if not self.alive:
             run.lives_until = None
         elif (before or 0.0) < now + STALE / 2:

@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 from ml_dash.server.tables import Table
 
@@ -30,10 +31,16 @@ def current(data: Database) -> str | None:
 
 
 def newest() -> str:
-    """The version that this program needs."""
+    """The version that this program needs. Later ones come behind it in the order of text."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head
+
+
+def has_tables(data: Database) -> bool:
+    """Whether a database has tables with names of ours."""
+    with data.engine.connect() as connection:
+        return not Table.metadata.tables.keys().isdisjoint(inspect(connection).get_table_names())
 
 
 def upgrade(data: Database) -> None:

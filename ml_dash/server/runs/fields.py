@@ -43,7 +43,6 @@ NUMBERS: dict[str, Any] = {
     "size": Run.size,
     "files": Run.files,
     "file_bytes": Run.file_bytes,
-    "duration": Run.ended - Run.started,
 }
 TIMES: dict[str, InstrumentedAttribute[Any]] = {
     "created": Run.created,
@@ -66,6 +65,11 @@ def duration(now: float) -> ColumnElement[float]:
     end = func.coalesce(Run.ended, Run.heartbeat, Run.updated)
     found: ColumnElement[float] = case((_lives(now), now), else_=end) - Run.started
     return found
+
+
+def number(name: str, now: float) -> Any:
+    """A run's own number or time as SQL, by the name of its field; `None` if it is none."""
+    return duration(now) if name == "duration" else (NUMBERS | TIMES).get(name)
 
 
 def _lives(now: float) -> ColumnElement[bool]:
@@ -102,7 +106,7 @@ def _term(term: Term, now: float) -> ColumnElement[bool]:
         return _value(term)
     if term.sign == "has":
         return cast(ColumnElement[bool], column.is_not(None))
-    if name in NUMBERS or name in TIMES:
+    if number(name, now) is not None:
         if term.sign == "~":
             raise FilterError(f"{name!r} is a number; it takes = != < <= > >=", term.position)
         return _compare(column * 1.0, term.sign, _number(term, name in TIMES))
@@ -113,12 +117,8 @@ def _column(name: str, now: float) -> Any:
     """What a run's own field is in SQL; `None` for what is not its own."""
     if name == "status":
         return status(now)
-    if name == "duration":
-        return duration(now)
-    for known in (TEXTS, NUMBERS, TIMES):
-        if name in known:
-            return known[name]
-    return None
+    found = number(name, now)
+    return TEXTS.get(name) if found is None else found
 
 
 def mentions(text: str) -> ColumnElement[bool]:

@@ -155,12 +155,26 @@ def _take_params(folded: Row, known: Row, rows: list[Row]) -> Row:
     for row in rows:
         values = row.get("params")
         for name, value in values.items() if isinstance(values, dict) else ():
-            key = str(clean(name))
-            if (key in found or len(found) < MOST) and _is_newer(
-                folded, f"params {key}", row["timestamp"]
-            ):
-                found[key] = _plain(value)
+            key, at = str(clean(name)), float(row["timestamp"])
+            room = key in found or len(found) < MOST
+            if room and _is_newer(folded, f"params {key}", at):
+                _set_param(found, folded["times"], key, value, at)
     return found
+
+
+def _set_param(found: Row, times: dict[str, float], key: str, value: Any, at: float) -> None:
+    """Set one as of its time: earlier ones above and below it go, and it goes for later ones."""
+    others = [key[:place] for place, char in enumerate(key) if char == "."]
+    if value != {}:  # which takes nothing below it away
+        below = f"params {key}."
+        others += [name.removeprefix("params ") for name in times if name.startswith(below)]
+    later = [name for name in others if times.get(f"params {name}", at) > at]
+    for name in set(others).difference(later):
+        found.pop(name, None)
+    if later or (value == {} and any(name.startswith(f"{key}.") for name in found)):
+        found.pop(key, None)
+    else:
+        found[key] = _plain(value)
 
 
 def _take_metrics(folded: Row, known: Row, stream: str, rows: list[Row]) -> Row:

@@ -79,7 +79,7 @@ def list_runs(session: Session, user_id: str, wanted: Wanted, now: float) -> Pag
     Raises:
         Problem: 422, the filter, the order or the cursor cannot be understood.
     """
-    order = Order(wanted.sort or NEWEST_FIRST, now)
+    order = Order(wanted.sort or NEWEST_FIRST, now, wanted.cursor)
     count = literal(None) if wanted.cursor else func.count().over()
     query = (
         select(Run.id, count, *order.keys)
@@ -89,7 +89,7 @@ def list_runs(session: Session, user_id: str, wanted: Wanted, now: float) -> Pag
     )
     query = order.join(_chosen(query, wanted, now))
     if wanted.cursor:
-        query = query.where(order.behind(wanted.cursor))
+        query = query.where(order.behind())
     rows = session.execute(query.order_by(*order.sorted()).limit(wanted.limit + 1)).all()
     following = None
     if len(rows) > wanted.limit:

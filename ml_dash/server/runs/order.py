@@ -33,8 +33,7 @@ class _Key:
         self.field = text.removeprefix("-")
         self.value: Any = None
         self.columns: list[ColumnElement[Any]]
-        if self.field in fields.NUMBERS or self.field in fields.TIMES:
-            column = {**fields.NUMBERS, **fields.TIMES}[self.field]
+        if (column := fields.number(self.field, now)) is not None:
             number = func.coalesce(cast(column, Float), 0.0)
             self.columns = [case((column.is_(None), 1), else_=0), number]
         elif self.field in fields.TEXTS or self.field == "status":
@@ -46,7 +45,8 @@ class _Key:
             rest = [func.coalesce(value.number, 0.0), func.coalesce(value.text, "")]
             self.columns = [kind, *rest]
         else:
-            known = ", ".join(sorted([*fields.TEXTS, *fields.NUMBERS, *fields.TIMES, "status"]))
+            own = [*fields.TEXTS, *fields.NUMBERS, *fields.TIMES, "duration", "status"]
+            known = ", ".join(sorted(own))
             raise Problem(
                 422,
                 f"sort: {self.field!r:.80} is none of {known}, params.NAME, metrics.NAME,"
@@ -64,25 +64,30 @@ class _Key:
 class Order:
     """An order of runs: by fields, and by the run's id at the end.
 
+    It is that of the moment at which the first page was asked for: those that go on grow older
+    from page to page, and would move past the place where a page ended.
+
     Args:
         sort: fields with commas between them.
         now: by the server's clock.
+        cursor: where the page before ended; empty for the first one.
 
     Attributes:
         keys: the columns that tell where a run stands, without its id.
 
     Raises:
-        Problem: 422, there is no such field, or there are too many.
+        Problem: 422, there is no such field, there are too many, or the cursor is none.
     """
 
-    def __init__(self, sort: str, now: float) -> None:
+    def __init__(self, sort: str, now: float, cursor: str = "") -> None:
         self._sort = sort
+        self._now, self._values = self._decode(cursor) if cursor else (now, [])
         parts = sort.split(",")
         if len(parts) > MOST:
             raise Problem(
                 422, f"sort: by {MOST} fields at most", code="sort", facts={"field": "sort"}
             )
-        self._keys = [_Key(part.strip(), now) for part in parts]
+        self._keys = [_Key(part.strip(), self._now) for part in parts]
         self.keys = [column for key in self._keys for column in key.columns]
         last = (Run.id, self._keys[-1].down)
         self._directed = [*(pair for key in self._keys for pair in key.directed()), last]
@@ -101,16 +106,21 @@ class Order:
 
     def cursor(self, keys: Sequence[Any], id: str) -> str:
         """Where a run stands."""
-        text = json.dumps([self._sort, *keys, id])
+        text = json.dumps([self._sort, self._now, *keys, id])
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def behind(self, cursor: str) -> ColumnElement[bool]:
-        """What comes after the run of a cursor.
+    def behind(self) -> ColumnElement[bool]:
+        """What comes after the run of the cursor.
 
         Raises:
-            Problem: 422, it is none, or of another order.
+            Problem: 422, it is none of this order.
         """
-        values = self._decode(cursor)
+        values = self._values
+        wanted = [_kind(column, key) for key in self._keys for column in key.columns] + [str]
+        if len(values) != len(wanted):
+            raise _no_cursor()
+        if not all(_fits(value, kind) for value, kind in zip(values, wanted, strict=True)):
+            raise _no_cursor()
         columns = [column for column, _ in self._directed]
         parts: list[ColumnElement[bool]] = []
         for number, ((column, down), value) in enumerate(zip(self._directed, values, strict=True)):
@@ -118,20 +128,21 @@ class Order:
             parts.append(and_(*before, column < value if down else column > value))
         return or_(*parts)
 
-    def _decode(self, cursor: str) -> list[Any]:
-        problem = Problem(422, "the cursor is none of this order; begin with the first page")
+    def _decode(self, cursor: str) -> tuple[float, list[Any]]:
+        """When the first page was asked for, and the values of the run at which one ended."""
         try:
             text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
             decoded: list[Any] = json.loads(text)
-            sort, values = decoded[0], decoded[1:]
+            sort, begun, values = decoded[0], decoded[1], decoded[2:]
         except (ValueError, TypeError, LookupError, binascii.Error, RecursionError):
-            raise problem from None
-        wanted = [_kind(column, key) for key in self._keys for column in key.columns] + [str]
-        if sort != self._sort or len(values) != len(wanted):
-            raise problem
-        if not all(_fits(value, kind) for value, kind in zip(values, wanted, strict=True)):
-            raise problem
-        return values
+            raise _no_cursor() from None
+        if sort != self._sort or not _fits(begun, float):
+            raise _no_cursor()
+        return float(begun), values
+
+
+def _no_cursor() -> Problem:
+    return Problem(422, "the cursor is none of this order; begin with the first page")
 
 
 def _kind(column: ColumnElement[Any], key: _Key) -> type:

@@ -74,9 +74,13 @@ def load_chunk(objects: ObjectStore, chunk: Chunk) -> bytes:
         LostError: the store has lost or changed them.
     """
     packed = objects.get(chunk.object_key, chunk.object_offset, chunk.object_size)
-    text = unpack_chunk(packed, chunk.size)
+    damaged = f"the object {chunk.object_key!r} is damaged at byte {chunk.object_offset}"
+    try:
+        text = unpack_chunk(packed, chunk.size)
+    except OSError as error:  # as the codec tells that these bytes are none of its own
+        raise LostError(f"{damaged}: {error}") from None
     if hashlib.sha256(text).hexdigest() != chunk.sha256:
-        raise LostError(f"the object {chunk.object_key!r} is damaged at byte {chunk.object_offset}")
+        raise LostError(damaged)
     return text
 
 
