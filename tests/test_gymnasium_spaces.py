@@ -102,6 +102,20 @@ def test_a_value_of_any_space_comes_back(space, seed, pictures):
     assert same(value, found), (space, value, row, found)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
+def test_a_box_of_very_many_bounds_comes_back(dtype):
+    """As that of a picture beside a few numbers, flattened; and without as many numbers of JSON."""
+    high = np.full((64, 64, 3), 255 if dtype is np.uint8 else np.iinfo(np.int32).max).astype(dtype)
+    low = np.zeros_like(high)
+    low[0, 0], high[:8] = 1, 100
+    if dtype is np.float32:
+        high[-1] = np.inf
+    space = spaces.Box(low, high, dtype=dtype)
+    text = json.dumps(describe(space))
+    assert len(text) < 1000
+    assert space_from(json.loads(text)) == space
+
+
 @given(space=ANY_SPACE, seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=150)
 def test_a_space_comes_back_from_its_description(space, seed):

@@ -1,6 +1,7 @@
 """The wrapper: it changes nothing, survives everything, and owns its run when it was given none."""
 
 import copy
+import gc
 import logging
 import multiprocessing
 import os
@@ -396,6 +397,24 @@ def test_a_run_that_ends_first_has_the_last_row(folder):
     env.close()
     (episode,) = read_episodes(only_run())
     assert len(episode) == 1 and episode.complete
+
+
+def test_an_environment_that_nobody_has_any_more_ends_its_episode(folder):
+    """Made in a function that returns without closing it: its last row is there all the same."""
+    with Experiment("rl/left", echo=False).run as experiment:
+
+        def play():
+            env = RecordToDash(cartpole(), experiment)
+            env.reset()
+            env.step(1)
+
+        play()
+        gc.collect()
+        with closing(RecordToDash(cartpole(), experiment)) as env:  # whose topic is free again
+            env.reset()
+            env.step(0)
+    first, second = read_episodes(only_run())
+    assert first.complete and first.ended == "close" and second.complete
 
 
 def test_an_environment_goes_on_when_its_run_has_ended(folder, caplog):

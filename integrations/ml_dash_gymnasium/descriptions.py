@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +14,7 @@ from gymnasium import spaces
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
-_MOST_BOUNDS = 10_000  # beyond that, bounds that differ are given up: they would outweigh the data
+_MOST_BOUNDS = 10_000  # beyond that, bounds that differ are packed: they would outweigh the data
 
 
 def about(name: str, observation_space: Space[Any], action_space: Space[Any]) -> dict[str, Any]:
@@ -32,7 +34,8 @@ def describe(space: Space[Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {"type": kind.__name__ if kind else "other"}
     if isinstance(space, spaces.Box):
         facts |= {"shape": list(space.shape), "dtype": np.dtype(space.dtype).str}
-        facts |= {"low": _bound(space.low), "high": _bound(space.high)}
+        facts |= {"low": _bound(space.low, facts["dtype"])}
+        facts |= {"high": _bound(space.high, facts["dtype"])}
     elif isinstance(space, spaces.Discrete):
         facts |= {"n": int(space.n), "start": int(space.start), "dtype": _dtype(space)}
     elif isinstance(space, spaces.MultiDiscrete):
@@ -125,7 +128,7 @@ def _dtype(space: Space[Any]) -> str:
     return str(np.dtype(space.dtype).str)
 
 
-def _bound(values: NDArray[Any]) -> Any:
+def _bound(values: NDArray[Any], dtype: str) -> Any:
     """Bounds as one number where all are the same, else as lists; infinities as text."""
     if values.size == 0:
         return 0.0
@@ -133,7 +136,8 @@ def _bound(values: NDArray[Any]) -> Any:
     if (values == first).all():
         return _plain(first.item())
     if values.size > _MOST_BOUNDS:
-        return None
+        packed = zlib.compress(values.astype(dtype).tobytes())
+        return {"zlib": base64.b64encode(packed).decode()}
     return [_plain(value) for value in values.reshape(-1).tolist()]
 
 
@@ -141,9 +145,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _bounds(values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    if values is None:
-        raise ValueError("the space's bounds were too many to be kept")
+def _bounds(values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if isinstance(values, dict):
+        size = math.prod(shape) * dtype.itemsize
+        packed = base64.b64decode(values["zlib"])
+        raw = zlib.decompressobj().decompress(packed, size)
+        return np.frombuffer(raw, dtype).reshape(shape).copy()
     if isinstance(values, list):
         return np.array([_parsed(value, dtype) for value in values], dtype).reshape(shape)
     return np.full(shape, _parsed(values, dtype), dtype)

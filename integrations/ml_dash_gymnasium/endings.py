@@ -24,7 +24,7 @@ class Stream(Protocol):
         """Record nothing any more."""
 
 
-# Streams are held weakly: an environment that nobody has any more ends no episode.
+# Streams are held weakly: that of an environment which nobody has any more ends by itself.
 _streams: weakref.WeakKeyDictionary[Experiment, weakref.WeakSet[Stream]] = (
     weakref.WeakKeyDictionary()
 )

@@ -215,6 +215,11 @@ class EpisodeRecorder:
             self._recorders.usual.end()
             self.abandon()
 
+    def __del__(self) -> None:
+        # Of an environment that nobody has any more, and that was not closed
+        if getattr(self, "_episode", None) is not None:
+            self.close()
+
     def abandon(self) -> None:
         """Record nothing from now on, not even the end."""
         self.live = False
