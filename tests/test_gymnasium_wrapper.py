@@ -399,6 +399,45 @@ def test_a_run_that_ends_first_has_the_last_row(folder):
     assert len(episode) == 1 and episode.complete
 
 
+@pytest.mark.parametrize("then", ["close", "reset", "step"])
+@pytest.mark.parametrize("where", ["_write", "_look"])
+def test_ctrl_c_while_a_step_is_recorded_doubles_no_row(folder, monkeypatch, where, then):
+    """And no transition is made up: what came of the interrupted step is not known."""
+    env = RecordToDash(cartpole(), "rl/hit")
+    env.reset(seed=0)
+    env.step(1)
+    kept = getattr(EpisodeRecorder, where)
+
+    def hit(*args):
+        monkeypatch.setattr(EpisodeRecorder, where, kept)
+        kept(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpisodeRecorder, where, hit)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(0)
+    for _ in range(2 if then == "step" else 0):
+        env.step(1)
+    if then == "reset":
+        env.reset()
+    env.close()
+    rows = list(only_run().tracks["env/steps"].rows())
+    steps = [(row["step"], row["episode_step"]) for row in rows]
+    assert steps == [(t, t) for t in range(len(rows))]
+    (episode,) = read_episodes(only_run())
+    assert [int(action) for action in episode.actions] == [
+        1,
+        0,
+        *([1, 1] if then == "step" else []),
+    ]
+    assert episode.complete is (then == "step")
+    kinds = [
+        (int(one.action), bool((one.observation == one.next_observation).all()))
+        for one in episode.transitions()
+    ]
+    assert kinds == ([(1, False), (1, False)] if then == "step" else [(1, False)])
+
+
 def test_an_environment_that_nobody_has_any_more_ends_its_episode(folder):
     """Made in a function that returns without closing it: its last row is there all the same."""
     with Experiment("rl/left", echo=False).run as experiment:

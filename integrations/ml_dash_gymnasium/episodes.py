@@ -117,6 +117,7 @@ class EpisodeRecorder:
         self._episode: Episode | None = None  # that goes on
         self._row: Row = {}  # of the observation at hand
         self._frames: dict[str, Any] = {}
+        self._taken = False  # that row, by its action; the next one is not there yet
         self._action: Row = {}
         self._asked: tuple[Any, Any] | None = None  # seed and options of the reset that goes on
         self._done = False  # the environment has ended the last episode
@@ -165,6 +166,8 @@ class EpisodeRecorder:
                 self._resetting = True
             else:
                 self._go_on()
+        elif self._taken:
+            self._pass_over(self._episode)
         self._action = {}
         try:
             if action is not MISSING:
@@ -201,9 +204,11 @@ class EpisodeRecorder:
             row["reward"], row["terminated"], row["truncated"] = reward, terminated, truncated
             if not _is_empty(info):
                 row["info"] = info
+            self._taken = True  # Ctrl-C may come anywhere from here on
             self._write({self._steps: row}, self._frames)
             self._look(observation, episode.number, t)
         self._moment, self._following = self._following, None
+        self._taken = False
         if terminated or truncated:
             self._done = True
             self._end("terminated" if terminated else "truncated")
@@ -234,7 +239,7 @@ class EpisodeRecorder:
         step = self._claim.step - 1 if self._moment is None else self._moment.step
         number = self._claim.episode
         self._episode = Episode(number, self._triggered(number), step, seed)
-        self._done = False
+        self._done = self._taken = False
         self._row, self._frames = {}, {}
         if self._episode.recorded:
             self._look(observation, number, 0)
@@ -251,6 +256,12 @@ class EpisodeRecorder:
         if self._row:
             self._row |= {k: v for k, v in row.items() if k.split(".")[0] == OBSERVATIONS}
             self._frames = frames
+
+    def _pass_over(self, episode: Episode) -> None:
+        """The loop goes on after Ctrl-C in a step, whose observation is not known."""
+        self._moment, self._following = self._following or self._begin(), None
+        self._row, self._frames = {"episode": episode.number, "episode_step": episode.t}, {}
+        self._taken = False
 
     def _reset_by_step(self, observation: Any, reward: Any, info: Any) -> None:
         self._resetting = False
@@ -278,7 +289,7 @@ class EpisodeRecorder:
         if episode.seed is not None:
             summary["seed"] = episode.seed
         tracks = {self._episodes: summary}
-        if episode.recorded:
+        if episode.recorded and not self._taken:
             self._row["ended"] = how
             tracks = {self._steps: self._row, **tracks}
         self._write(tracks, self._frames, {self._episodes: result})
