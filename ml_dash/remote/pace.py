@@ -32,10 +32,11 @@ class PacedAdapter(HTTPAdapter):
 
     Args:
         moved: called whenever bytes have gone out or come in.
+        patience: seconds that a piece of a body may take.
     """
 
-    def __init__(self, moved: Moved) -> None:
-        self._pools = _pools(moved)
+    def __init__(self, moved: Moved, patience: float) -> None:
+        self._pools = _pools(moved, patience)
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
@@ -50,13 +51,14 @@ class PacedAdapter(HTTPAdapter):
         return manager
 
 
-def _pools(moved: Moved) -> dict[str, Any]:
+def _pools(moved: Moved, patience: float) -> dict[str, Any]:
     """A class of pools for each scheme."""
     found: dict[str, Any] = {}
     bases: dict[str, type[HTTPConnectionPool]]
     bases = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
     for scheme, base in bases.items():
         about = {"moved": staticmethod(moved), "response_class": _answer_class(moved)}
+        about |= {"patience": patience}
         connection = type("Connection", (_Sending, base.ConnectionCls), about)
         found[scheme] = type("Pool", (base,), {"ConnectionCls": connection})
     return found
@@ -76,9 +78,11 @@ class _Sending:
     """What a connection does otherwise: sends a body piece by piece."""
 
     moved: Moved
+    patience: float
+    sock: socket.socket | None
 
     def send(self, data: Any) -> None:
-        """Send bytes; each piece of them has the whole time-out for itself."""
+        """Send bytes; each piece of them has the whole patience for itself."""
         send = super().send  # type: ignore[misc]  # that of the connection it is mixed into
         if not isinstance(data, (bytes, bytearray, memoryview)):
             send(data)
@@ -86,6 +90,10 @@ class _Sending:
             return
         view = memoryview(data)
         for begin in range(0, len(view), PIECE):
+            if begin and self.sock is not None:
+                # Until now it had the time-out for connecting. A full buffer takes nothing before
+                # a third of it is empty, which is some hundred kilobytes of a slow line.
+                self.sock.settimeout(self.patience)
             send(view[begin : begin + PIECE])
             self.moved()
 

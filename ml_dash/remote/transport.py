@@ -144,7 +144,7 @@ class Transport:
 
             held = requests.Session()
             for scheme in ("http://", "https://"):
-                held.mount(scheme, PacedAdapter(self._note))
+                held.mount(scheme, PacedAdapter(self._note, self._timeout[1]))
             held.headers["User-Agent"] = f"ml-dash/{__version__}"
             self._local.session, self._local.process = held, os.getpid()
         return held

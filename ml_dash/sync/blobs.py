@@ -21,7 +21,7 @@ from ml_dash.reading.lines import Problems, Segment, read_blocks
 from ml_dash.reading.source import SUFFIX
 from ml_dash.sync.entries import Entry, ReplacedError, batches, entry_of, signature, unreadable
 from ml_dash.sync.listing import stored_files
-from ml_dash.sync.parts import send_parts, smaller
+from ml_dash.sync.parts import LEAST, send_parts, smaller
 from ml_dash.sync.pool import Pool
 
 if TYPE_CHECKING:
@@ -325,6 +325,11 @@ class FileSender:
             raise UnreachableError(
                 f"the upload of {entry.path!r} was ended by another one; it is looked at again"
             ) from None
+        except UnreachableError:
+            if entry.stuck:  # what a slow line holds back is more than an answer is waited for
+                self._part = min(self._part, max(LEAST, entry.stuck // 2))
+                entry.stuck = 0
+            raise
         except RejectedError as error:
             if error.code not in ("differs", "parts", "too_large"):
                 raise

@@ -24,6 +24,7 @@ class Entry:
         reason: why it was not sent, after an attempt.
         seen: what the file looked like then.
         sent: bytes of it that the server has taken, while it is sent in parts.
+        stuck: bytes of its first part, where that took too long.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Entry:
     reason: str = ""
     seen: tuple[int, ...] = ()
     sent: int = 0
+    stuck: int = 0
 
 
 class ReplacedError(Exception):

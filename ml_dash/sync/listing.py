@@ -51,18 +51,22 @@ def stored_segments(client: RemoteClient, run_path: str) -> Iterator[tuple[str, 
 
 def stored_files(client: RemoteClient, run_path: str) -> set[str]:
     """The SHA-256 of the files that the server has of a run, which a reader may ask, too."""
+    rows = file_rows(client, run_path)
+    return {str(row.get("sha256")) for row in rows if row.get("stored", True)}
+
+
+def file_rows(client: RemoteClient, run_path: str) -> Iterator[dict[str, Any]]:
+    """The rows of the files of a run as the server has them."""
     from ml_dash.remote.answers import field
 
-    found: set[str] = set()
     cursor: str | None = None
     while True:
         params: dict[str, Any] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
         page = client.json("GET", f"{run_path}/files", params=params)
-        rows = field(client, page, "files", list)
-        found.update(str(row.get("sha256")) for row in rows if row.get("stored", True))
+        yield from field(client, page, "files", list)
         cursor = page.get("next")
         if not cursor:
-            return found
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
             larger parts than get through.
         RemoteError: the server does not take it now.
     """
-    from ml_dash.remote import NotFoundError, RejectedError
+    from ml_dash.remote import NotFoundError, RejectedError, UnreachableError
     from ml_dash.remote.answers import field
 
     file.seek(0)
@@ -76,6 +76,10 @@ def send_parts(client: RemoteClient, run: str, entry: Entry, file: BinaryIO, par
                         " is older and has no smaller parts"
                     ) from None
                 return len(data)
+            except UnreachableError as error:
+                if error.kind == "timeout" and position == len(data):  # not one has come through
+                    entry.stuck = len(data)
+                raise
             if field(client, answer, "offset", int) != position:
                 raise NotFoundError(f"another one sends {entry.path!r}, too")
             entry.sent = position

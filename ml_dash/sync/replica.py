@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Container
@@ -20,6 +21,9 @@ from ml_dash.sync.segments import RowSender
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
+
+
+logger = logging.getLogger("ml_dash")
 
 
 class Progress(NamedTuple):
@@ -79,6 +83,14 @@ class Replica:
         rows = RowSender(self.backend, self.client, str(run["id"]), silent_writers(self.backend))
         rows.fetch_ends(verify=self._verify)
         self._rows, self._there = rows, run
+        if joins_another(self.backend, run):
+            logger.warning(
+                "ml-dash: the server's run %s was begun elsewhere. What is in %s joins it, and of"
+                " files of one path the later one counts; if it is another run, record it under"
+                " another prefix",
+                run["prefix"],
+                self.backend.folder,
+            )
         self._files = FileSender(self.backend, self.client, str(run["id"]))
         self.connected = True
 
@@ -216,6 +228,12 @@ class Replica:
         if self._live is None:
             self._live = live_writers(self.backend)
         return Segment(path, 0).writer not in self._live
+
+
+def joins_another(backend: LocalBackend, run: dict[str, Any]) -> bool:
+    """Whether a folder and the server's run of its prefix were begun apart from each other."""
+    there, here = run.get("client_id"), first_id(backend)
+    return bool(there and here and there != here)
 
 
 def live_writers(backend: LocalBackend) -> set[str]:

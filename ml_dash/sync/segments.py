@@ -217,7 +217,7 @@ class RowSender:
 
     def _send(self, pieces: list[Piece], sizes: dict[str, int]) -> int:
         """Send one request, and take in the answer; how many bytes were taken."""
-        from ml_dash.remote import RejectedError
+        from ml_dash.remote import RejectedError, UnreachableError
         from ml_dash.remote.answers import field
         from ml_dash.remote.failures import garbled
 
@@ -231,6 +231,10 @@ class RowSender:
                 body=compressed(body),
                 headers={"Content-Type": wire.FRAMES, "Content-Encoding": "gzip"},
             )
+        except UnreachableError as error:
+            if error.kind == "timeout":  # a slow line may get a smaller one through
+                self._lower(sum(len(piece.data) for piece in pieces))
+            raise
         except RejectedError as error:
             if error.code != "too_large" or sum(len(piece.data) for piece in pieces) <= _LEAST:
                 raise  # for so little it means nothing: whoever says it takes nothing now
@@ -268,7 +272,6 @@ class RowSender:
     def _halve(self, pieces: list[Piece]) -> None:
         """Make the next requests smaller, after one that was too large."""
         size = sum(len(piece.data) for piece in pieces)
-        self._halved = time.monotonic()
         if len(pieces) == 1 and pieces[0].data.count(b"\n") <= 1:
             piece = pieces[0]
             self.stuck[piece.segment] = (
@@ -276,7 +279,12 @@ class RowSender:
                 " the server, or for a proxy before it"
             )
         else:
-            self._limit = max(_LEAST, min(size, self._limit) // 2)
+            self._lower(size)
+
+    def _lower(self, size: int) -> None:
+        """Make the next requests smaller than one of `size` bytes."""
+        self._halved = time.monotonic()
+        self._limit = max(_LEAST, min(size, self._limit) // 2)
 
     def _grow(self) -> None:
         """Try larger requests again after a while: what took none may be gone."""

@@ -15,6 +15,7 @@ from ml_dash.reading.files import DATA, Files
 from ml_dash.reading.source import Source
 from ml_dash.run_folder import first_id
 from ml_dash.sync.listing import (
+    file_rows,
     local_crc,
     local_segments,
     lost_there,
@@ -63,6 +64,8 @@ def differences(
     backend = LocalBackend(folder)
     about = {"prefix": prefix or key_of(folder), "id": first_id(backend) or "", "create": False}
     run = run_in(client, client.json("POST", "/runs", json=about))
+    from ml_dash.sync.replica import joins_another
+
     run_path = f"/runs/{run['id']}"
     stored = {path: (size, crc) for path, size, crc in stored_segments(client, run_path)}
     found: list[str] = []
@@ -77,6 +80,8 @@ def differences(
             found.append(f"{path}: other bytes on the server")
         elif not _same_bytes(client, run_path, folder, path):
             found.append(f"{path}: {NOT_GIVEN}")
+    if joins_another(backend, run):
+        found += _replaced(client, run_path, backend)
     found += [
         f"{place}: {why}" for place, why in _missing_files(client, run_path, backend, progress)
     ]
@@ -99,6 +104,14 @@ def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) ->
         if error.code != "lost":
             raise
         return False
+
+
+def _replaced(client: RemoteClient, run_path: str, backend: LocalBackend) -> Iterator[str]:
+    """The files that nobody would get back: the server has later ones of the same paths."""
+    there = {str(row.get("path")): row.get("sha256") for row in file_rows(client, run_path)}
+    for row in Files(Source(backend)).list():
+        if there.get(row["path"]) != row.get("sha256"):
+            yield f"{row['path']}: the server has that of another run of this prefix"
 
 
 def _missing_files(

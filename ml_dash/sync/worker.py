@@ -119,9 +119,11 @@ class Worker:
 
     def remedy(self) -> str:
         """What brings the rest to the server, once this has ended."""
+        import shlex
+
         from ml_dash.remote import ForbiddenError, NotFoundError
 
-        sync = f"`ml-dash sync {self._folder}`"
+        sync = f"`ml-dash sync {shlex.quote(str(self._folder))}`"
         if isinstance(self._refusal, ForbiddenError):
             return (
                 "Have an owner of the namespace make you a writer there, or use a token that may"
