@@ -179,6 +179,8 @@ class MemoryClient:
 
     own = "me"
 
+    url = "http://memory.test"
+
     def __init__(
         self,
         server: MemoryServer,

@@ -132,7 +132,16 @@ def test_a_proxy_without_an_answer_of_the_server_says_that(status: int, body: st
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 421])
-@pytest.mark.parametrize("body", ["default backend", {"detail": "Not Found"}, {}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "default backend",
+        {"detail": "Not Found"},
+        {},
+        {"kind": "Status", "code": 403},
+        {"code": "FORBIDDEN", "message": "no"},
+    ],
+)
 def test_what_another_program_refuses_is_no_refusal_of_the_server(status: int, body: Any) -> None:
     """Or a proxy that has lost its way would end the replication of a run for good."""
     error = of_answer(answer(status, body), URL, had_token=True)

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from urllib3.exceptions import ReadTimeoutError
 
-from ml_dash.remote import RemoteClient, UnreachableError
+from ml_dash.remote import RemoteClient, UnreachableError, pace
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
 SIZE = 48 << 10
@@ -151,3 +152,24 @@ def test_a_body_that_goes_out_slowly_and_steadily_is_sent() -> None:
         client = RemoteClient(url, timeout=(0.4, 10.0))
         assert client.json("PUT", "/part", body=bytes(size)) == {}
     assert got == [size]
+
+
+def test_a_piece_of_a_body_has_more_time_than_a_connection() -> None:
+    """A slow line takes some hundred kilobytes at once, and then nothing for many seconds."""
+    told: list[object] = []
+
+    class Socket:
+        def settimeout(self, seconds: float) -> None:
+            told.append(seconds)
+
+    class Connection:
+        sock = Socket()
+
+        def send(self, data: memoryview) -> None:
+            told.append(len(data))
+
+    about = {"moved": staticmethod(lambda: None), "patience": 30.0}
+    made: Any = type("Sending", (pace._Sending, Connection), about)()
+    made.send(b"headers")
+    made.send(bytes(2 * pace.PIECE))
+    assert told == [7, pace.PIECE, 30.0, pace.PIECE]

@@ -97,6 +97,51 @@ def test_a_line_that_is_too_large_for_the_server_stops_its_segment_only(tmp_path
     }
 
 
+def test_an_episode_in_which_everything_is_too_large_gives_nothing_up(tmp_path: Path) -> None:
+    """As of a proxy that was set wrong for a while: no line of a few bytes is too large."""
+    folder, server = record(tmp_path), MemoryServer(limit=10)
+    count = 0
+
+    def before(method: str, path: str) -> None:
+        nonlocal count
+        count += path.endswith("/append")
+        if count > 40:
+            server.limit = 1 << 30
+
+    client: Any = MemoryClient(server, before=before)
+    report = replicate(folder, client, back_off=BackOff(0.0), sleep=no_wait, patience=60.0)
+    assert report.error is not None and not report.problems
+    server.limit = 1 << 30
+    report = replicate(folder, client)
+    assert report.ok and agree(folder, server)
+
+
+@pytest.mark.parametrize("said", [{"ok": True}, None, [], {"pieces": []}, {"pieces": "all"}])
+def test_what_is_no_answer_of_the_server_is_told_and_asked_again(tmp_path: Path, said: Any) -> None:
+    """Something in between may say 200 to everything; nothing counts as sent then."""
+    folder, server = record(tmp_path), MemoryServer()
+    client: Any = MemoryClient(server)
+    ask, told = client.json, []
+
+    def json(method: str, path: str, **options: Any) -> Any:
+        if method == "POST" and path != "/runs" and len(told) < 5:
+            told.append(path)
+            return said
+        return ask(method, path, **options)
+
+    client.json = json
+    failures: list[str] = []
+
+    class Noting(BackOff):
+        def next(self, error: BaseException) -> float:
+            failures.append(str(error))
+            return 0.0
+
+    report = replicate(folder, client, back_off=Noting(), sleep=no_wait, patience=60.0)
+    assert report.ok and agree(folder, server)
+    assert len(failures) == 5 and all("the answer of" in text for text in failures), failures
+
+
 def test_other_histories_are_reported_and_never_overwritten(tmp_path: Path) -> None:
     """The segment that differs stays as it is on both sides; the others go on."""
     folder, server = record(tmp_path), MemoryServer()

@@ -204,6 +204,27 @@ def test_a_run_whose_process_is_gone_is_interrupted_at_once(folder: Folder, root
     assert folder.runs()["gone"]["status"] == "INTERRUPTED"
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_of_long_ago_was_last_seen_then(folder: Folder, root: Path, killed: bool) -> None:
+    """Not when the pages began; what was killed between two heartbeats, by its last row."""
+    if killed:
+        killed_run("lab/old", root)
+    else:
+        with Experiment("lab/old", dash_root=root, echo=False, environment=False).run as run:
+            run.track("t").append({"step": 0})
+    latest = 0.0
+    for path in (root / "lab/old").rglob("*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            row["timestamp"] -= 10_000.0 if row.get("event") else 9_990.0
+            latest = max(latest, row["timestamp"])
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder.made.watch.scan()
+    found = folder.runs()["old"]
+    assert found["status"] == ("INTERRUPTED" if killed else "COMPLETED")
+    assert found["heartbeat"] == (latest if killed else found["ended"])
+
+
 def test_files_are_told_before_the_stream_that_tells_of_them(
     folder: Folder, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

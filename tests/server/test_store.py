@@ -244,6 +244,24 @@ def test_what_the_store_has_lost_is_found_without_reading_it(inside: Inside) -> 
     }
 
 
+@pytest.mark.parametrize("how", ["short", "changed", "gone"])
+def test_rows_whose_bytes_are_damaged_are_lost_ones(inside: Inside, how: str) -> None:
+    """However the store has spoilt them: no defect of the server, and the word says so."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    text = b"".join(b'{"timestamp":%d.0,"step":%d,"x":1}\n' % (at, at) for at in range(500))
+    send(anna, run, ("tracks/a/w.jsonl", 0, b"", text))
+    objects: ObjectStore = inside.app.state.store
+    (key,) = objects.of_run(run)
+    held = objects.get(key, 0, 10**6)
+    objects.delete([key])
+    if how != "gone":
+        objects.put(key, held[:50] if how == "short" else b"\0" * 20 + held[20:])
+    for what in ("rows", "rows?format=arrow", "index"):
+        answer = anna.get(f"/api/v1/runs/{run}/streams/tracks/a/{what}")
+        assert (answer.status_code, answer.json()["code"]) == (500, "lost"), what
+
+
 def test_of_a_whole_run_each_object_is_looked_at_and_not_each_content(
     inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
