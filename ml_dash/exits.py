@@ -12,7 +12,8 @@
 A SIGTERM handler of the program's own is left alone, as is any handler not on the main thread.
 
 With what code `sys.exit` ends the process is told to nobody: when `atexit` calls, the exception is
-gone, and only a `with` block has seen it. So a run that nobody ended is completed by any of them.
+gone, and only a `with` block has seen it. So a run that nobody ended is completed by any of them. A
+child of multiprocessing knows it: there they are failed by any code but 0.
 """
 
 from __future__ import annotations
@@ -168,6 +169,21 @@ def _at_exit() -> None:
         _exit_as_interrupted()
 
 
+def _at_end_of_child() -> None:
+    """At the end of a child of multiprocessing, which shows no hook the exception that ends it.
+
+    It calls while that is on its way through its bootstrap. One that a child was forked in the
+    handling of is its parent's.
+    """
+    global _verdict
+    error = sys.exc_info()[1]
+    trace = None if error is None else error.__traceback__
+    if trace is not None and trace.tb_frame.f_globals.get("__name__") == "multiprocessing.process":
+        status = status_after(error)
+        _verdict = (status, describe(error) if status == "FAILED" else None)
+    _at_exit()
+
+
 def _exit_as_interrupted() -> None:
     """Let Python end by SIGINT, as it would without us, so that a shell script stops, too.
 
@@ -283,7 +299,7 @@ class _Finalizer:
     def arm(self) -> None:
         from multiprocessing import util
 
-        util.Finalize(None, _at_exit, exitpriority=0)
+        util.Finalize(None, _at_end_of_child, exitpriority=0)
 
 
 def _finalize_in_children() -> None:

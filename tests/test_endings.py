@@ -83,6 +83,50 @@ record(experiment)
     assert statuses(tmp_path / "dash/e") == [status]
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_child_of_multiprocessing_tells_how_it_ended(tmp_path: Path, method: str) -> None:
+    """By an exception, which it shows to no hook, or by a code; not by what its parent handles."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import multiprocessing, sys
+from ml_dash import Experiment
+
+ENDINGS = {{
+    "fine": "pass",
+    "raised": "1 / 0",
+    "left": "sys.exit(0)",
+    "failed": "sys.exit(3)",
+    "told": "sys.exit('no arm')",
+    "stopped": "raise KeyboardInterrupt",
+}}
+
+def work(name):
+    experiment = Experiment(name, dash_root={str(tmp_path / "dash")!r}, echo=False)
+    experiment.run.start()
+    experiment.track("t").append({{"step": 1}})
+    exec(ENDINGS[name])
+
+if __name__ == "__main__":
+    try:
+        raise OSError("of the parent")
+    except OSError:
+        for name in ENDINGS:
+            child = multiprocessing.get_context({method!r}).Process(target=work, args=(name,))
+            child.start()
+            child.join()
+""")
+    subprocess.run([sys.executable, script], check=True, capture_output=True, timeout=120)
+    found = {path.name: statuses(path) for path in (tmp_path / "dash").iterdir()}
+    assert found == {
+        "fine": ["COMPLETED"],
+        "raised": ["FAILED"],
+        "left": ["COMPLETED"],
+        "failed": ["FAILED"],
+        "told": ["FAILED"],
+        "stopped": ["CANCELLED"],
+    }
+
+
 @pytest.mark.parametrize("error", ["1 / 0", "raise KeyboardInterrupt"])
 def test_an_error_at_the_prompt_says_nothing_of_the_run(tmp_path: Path, error: str) -> None:
     """Python's prompt goes on after it, and so does the run."""

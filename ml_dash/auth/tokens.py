@@ -204,7 +204,7 @@ class Credentials:
     def _tell(self, what: str) -> None:
         if not self._told:
             self._told = True
-            logger.warning("the token for %s %s", self.url, what)
+            logger.warning("ml-dash: the token for %s %s", self.url, what)
 
 
 def _bearer(tokens: Tokens) -> str:
