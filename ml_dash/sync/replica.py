@@ -84,13 +84,12 @@ class Replica:
         rows.fetch_ends(verify=self._verify)
         self._rows, self._there = rows, run
         if joins_another(self.backend, run):
-            logger.warning(
-                "ml-dash: the server's run %s was begun elsewhere. What is in %s joins it, and of"
-                " files of one path the later one counts; if it is another run, record it under"
-                " another prefix",
-                run["prefix"],
-                self.backend.folder,
+            told = (
+                f"the server's run {run['prefix']!r} was begun elsewhere. What is in"
+                f" {self.backend.folder} joins it, and of files of one path the later one counts;"
+                " if it is another run, record it under another prefix"
             )
+            logger.warning("ml-dash: %s", told)
         self._files = FileSender(self.backend, self.client, str(run["id"]))
         self.connected = True
 
