@@ -26,6 +26,15 @@ TAIL = 4096
 SEND_LIMIT = 8 << 20
 """Bytes of rows that a client puts into one request; one longer line goes alone."""
 
+CODES = frozenset(
+    (
+        *("conflict", "csrf", "defect", "differs", "error", "filter", "forbidden", "invalid"),
+        *("last_owner", "lost", "no_such_method", "no_such_range", "not_found", "parts", "pending"),
+        *("sort", "too_large", "too_many", "too_slow", "unauthorized", "unavailable", "wrong_type"),
+    )
+)
+"""The words that the server has for errors: whatever says another one is something else."""
+
 REQUEST_LIMIT = 48 << 20
 """Bytes of a decoded request that a server takes; three times the longest line."""
 

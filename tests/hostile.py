@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 PAGE = b"<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
-REFUSAL = b'{"detail": "not now", "code": "no"}'
+REFUSAL = b'{"detail": "not now", "code": "invalid"}'
 PROBLEM = {"Content-Type": "application/problem+json"}
 STATUSES = (401, 403, 404, 429, 500, 503)
 WAYS = (

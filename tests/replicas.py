@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
+import orjson
+
 from ml_dash import wire
 from ml_dash.remote import NotFoundError, RejectedError, RemoteClient, UnreachableError
 from ml_dash.rows import MAX_LINE
@@ -68,6 +70,8 @@ class MemoryServer:
                 return {"count": len(self.lost), "segments": self.lost, "files": []}
             if what == "/segments":
                 return self._list(params)
+            if what == "/files":
+                return {"files": self._files(), "next": None}
             if what == "/blobs/missing":
                 asked = [blob["sha256"] for blob in json["blobs"]]
                 return {"missing": [sha for sha in asked if sha not in self.blobs]}
@@ -102,6 +106,15 @@ class MemoryServer:
             for path, data in ((path, self.segments[path]) for path in page)
         ]
         return {"segments": found, "next": page[-1] if len(paths) > 3 else None}
+
+    def _files(self) -> list[dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for path, text in self.segments.items():
+            for line in text.splitlines() if path.startswith("files/index/") else ():
+                row = orjson.loads(line)
+                if found.get(row["path"], row)["timestamp"] <= row["timestamp"]:
+                    found[row["path"]] = row
+        return [row for row in found.values() if row["op"] == "save"]
 
     def give(self, what: str, params: dict[str, Any]) -> bytes:
         """The bytes of a segment, of a file, or of several files."""

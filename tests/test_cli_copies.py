@@ -241,6 +241,30 @@ def test_a_file_that_no_row_names_is_told_as_such(
     assert stays.err.count("no row names it") == 1
 
 
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_folders_of_one_prefix_are_one_run_and_that_is_told(
+    logged_in: Line, anna: Person, tmp_path: Path, caplog: pytest.LogCaptureFixture, first: str
+) -> None:
+    """Of files of one path the later save counts; who has the other one keeps it."""
+    prefix = f"robotics/both-{first}"
+    folders = {}
+    for name in "ab":
+        folders[name] = record(tmp_path / name, prefix)
+        given = {"dash_root": tmp_path / name, "dash_url": False, "environment": False}
+        with Experiment(prefix, echo=False, **given).run as experiment:
+            experiment.files("models").save_text(name, to="who.txt")
+    second = "b" if first == "a" else "a"
+    assert logged_in("sync", folders[first]).code == 0 and not caplog.records
+    assert logged_in("sync", folders[second]).code == 0
+    assert f"'anna/{prefix}' was begun elsewhere" in caplog.text
+    stays = logged_in("clean", "--synced", "--yes", folders["a"])
+    assert stays.code == 1 and "who.txt: the server has another file" in stays.err
+    assert logged_in("clean", "--synced", "--yes", folders["b"]).code == 0
+    assert logged_in("download", prefix, "--to", tmp_path / "copy").code == 0
+    rows = segments_in(folders["a"])
+    assert rows.items() <= segments_in(tmp_path / "copy").items()
+
+
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_run_of_long_ago_is_not_running_when_it_is_sent(
     logged_in: Line, anna: Person, tmp_path: Path, ended: bool

@@ -140,6 +140,7 @@ def test_a_proxy_without_an_answer_of_the_server_says_that(status: int, body: st
         {},
         {"kind": "Status", "code": 403},
         {"code": "FORBIDDEN", "message": "no"},
+        {"code": "Forbidden", "detail": "by policy", "status": 403, "title": "Forbidden"},
     ],
 )
 def test_what_another_program_refuses_is_no_refusal_of_the_server(status: int, body: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_i
 
 from ml_dash import Experiment
 from ml_dash.remote import UnauthorizedError, UnreachableError
-from ml_dash.sync import replicate
+from ml_dash.sync import blobs, replicate
+from ml_dash.sync.replica import Replica
 from ml_dash.sync.trouble import BackOff
 
 QUIET: dict[str, Any] = {"echo": False, "environment": False}
@@ -114,6 +116,28 @@ def test_an_episode_in_which_everything_is_too_large_gives_nothing_up(tmp_path: 
     server.limit = 1 << 30
     report = replicate(folder, client)
     assert report.ok and agree(folder, server)
+
+
+def test_files_of_an_episode_in_which_everything_was_too_large_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same sender, after a while; and parts grow again."""
+    folder, server = record(tmp_path, 1), MemoryServer(part_size=8 << 20)
+    with Experiment("robotics/arm", dash_root=tmp_path, **QUIET).run as experiment:
+        experiment.files("f").save_blob(bytes(30_000), to="small.bin")
+    replica = Replica(folder, client_of(server))
+    server.limit = 20_000
+    for _ in range(3):
+        replica.advance()
+    assert "small.bin: not sent" in str(replica.report(settled=True).problems)
+    server.limit = 1 << 30
+    replica.advance()
+    assert not agree(folder, server), "not at once: it may be so for good"
+    monkeypatch.setattr(blobs, "AGAIN", -1.0)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 100)
+    replica.advance()
+    assert agree(folder, server) and not replica.report(settled=True).problems
 
 
 @pytest.mark.parametrize("said", [{"ok": True}, None, [], {"pieces": []}, {"pieces": "all"}])

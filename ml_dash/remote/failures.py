@@ -16,6 +16,7 @@ from ml_dash.remote.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from ml_dash.wire import CODES
 
 if TYPE_CHECKING:
     from requests import Response
@@ -134,7 +135,8 @@ def is_page(response: Response) -> bool:
 def _problem(response: Response) -> dict[str, Any]:
     """The error that the server tells; empty where it is something else that answers."""
     said = content(response)
-    return said if isinstance(said.get("code"), str) and "detail" in said else {}
+    word = said.get("code")
+    return said if isinstance(word, str) and word in CODES and "detail" in said else {}
 
 
 def content(response: Response) -> dict[str, Any]:

@@ -8,7 +8,9 @@ explains it.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import time
 from collections.abc import Callable, Container, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,6 +34,12 @@ GATHERED = 2_000
 
 MOST_WAITING = wire.MAX_PIECES  # so that the server can be asked about all in one request
 """Files that are waited for; beyond them the oldest are told at once."""
+
+AGAIN = 10.0
+"""Seconds after which a file is tried again of which the least part was too large."""
+
+LARGER = 60.0
+"""Seconds after which parts may be larger again."""
 
 
 class FileSender:
@@ -61,6 +69,7 @@ class FileSender:
         self._looked: dict[str, int] = {}  # sizes of the index when it was last gone through
         self._there: set[str] = set()  # what the server has of the files that are offered now
         self._part = wire.PART_SIZE  # halved where a proxy takes no requests of that size
+        self._lowered = 0.0
 
     def unsent(self) -> tuple[int, int]:
         """How many files the server is known not to have yet, and bytes of them.
@@ -175,7 +184,8 @@ class FileSender:
                     gathered[path] = entry
 
     def _changed(self, entry: Entry) -> bool:
-        return not entry.seen or entry.seen != self._look(entry.place)
+        due = not entry.seen or time.monotonic() > entry.again
+        return due or entry.seen != self._look(entry.place)
 
     def _look(self, place: str) -> tuple[int, ...]:
         """What tells one file from another that takes its place; empty when there is none."""
@@ -313,11 +323,13 @@ class FileSender:
             return
         try:
             with file:
-                entry.seen = signature(file)
+                entry.seen, entry.again = signature(file), math.inf
                 if os.fstat(file.fileno()).st_size != entry.size:
                     raise ReplacedError("another file has taken its place")
+                self._grow()
                 while part := send_parts(self._client, self._path, entry, file, self._part):
-                    self._part = min(self._part, smaller(part))
+                    entry.again = time.monotonic() + AGAIN
+                    self._lower(smaller(part))
                 self._done(entry, entry.size)
         except ReplacedError as error:
             self._wait(entry, str(error))
@@ -327,7 +339,7 @@ class FileSender:
             ) from None
         except UnreachableError:
             if entry.stuck:  # what a slow line holds back is more than an answer is waited for
-                self._part = min(self._part, max(LEAST, entry.stuck // 2))
+                self._lower(max(LEAST, entry.stuck // 2))
                 entry.stuck = 0
             raise
         except RejectedError as error:
@@ -335,6 +347,15 @@ class FileSender:
                 raise
             why = "it changed while it was sent" if error.code == "differs" else str(error)
             self._wait(entry, why)
+
+    def _lower(self, part: int) -> None:
+        """Make the next parts smaller."""
+        self._part, self._lowered = min(self._part, part), time.monotonic()
+
+    def _grow(self) -> None:
+        """Try larger parts again after a while: what took none may be gone."""
+        if self._part < wire.PART_SIZE and time.monotonic() - self._lowered > LARGER:
+            self._part, self._lowered = min(wire.PART_SIZE, self._part * 8), time.monotonic()
 
     def _done(self, entry: Entry, size: int) -> None:
         self.files += 1

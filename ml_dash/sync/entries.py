@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Entry:
         seen: what the file looked like then.
         sent: bytes of it that the server has taken, while it is sent in parts.
         stuck: bytes of its first part, where that took too long.
+        again: when to try it again, by `time.monotonic()`, though it is what it was.
     """
 
     path: str
@@ -36,6 +38,7 @@ class Entry:
     seen: tuple[int, ...] = ()
     sent: int = 0
     stuck: int = 0
+    again: float = math.inf
 
 
 class ReplacedError(Exception):

@@ -64,8 +64,6 @@ def differences(
     backend = LocalBackend(folder)
     about = {"prefix": prefix or key_of(folder), "id": first_id(backend) or "", "create": False}
     run = run_in(client, client.json("POST", "/runs", json=about))
-    from ml_dash.sync.replica import joins_another
-
     run_path = f"/runs/{run['id']}"
     stored = {path: (size, crc) for path, size, crc in stored_segments(client, run_path)}
     found: list[str] = []
@@ -80,8 +78,7 @@ def differences(
             found.append(f"{path}: other bytes on the server")
         elif not _same_bytes(client, run_path, folder, path):
             found.append(f"{path}: {NOT_GIVEN}")
-    if joins_another(backend, run):
-        found += _replaced(client, run_path, backend)
+    found += _replaced(client, run_path, backend)
     found += [
         f"{place}: {why}" for place, why in _missing_files(client, run_path, backend, progress)
     ]
@@ -107,11 +104,14 @@ def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) ->
 
 
 def _replaced(client: RemoteClient, run_path: str, backend: LocalBackend) -> Iterator[str]:
-    """The files that nobody would get back: the server has later ones of the same paths."""
+    """The files that nobody would get back: the server has others of the same paths.
+
+    So it is where two folders of one prefix were begun apart, or the run went on elsewhere.
+    """
     there = {str(row.get("path")): row.get("sha256") for row in file_rows(client, run_path)}
     for row in Files(Source(backend)).list():
-        if there.get(row["path"]) != row.get("sha256"):
-            yield f"{row['path']}: the server has that of another run of this prefix"
+        if there.get(row["path"], row.get("sha256")) != row.get("sha256"):
+            yield f"{row['path']}: the server has another file of this path, which was saved later"
 
 
 def _missing_files(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.orm import aliased
 
 from ml_dash.server.problems import Problem
 from ml_dash.server.runs import fields
+from ml_dash.server.runs.fold import clean
 from ml_dash.server.tables import Run, RunValue
 
 MOST = 3
@@ -121,6 +121,10 @@ class Order:
             raise _no_cursor()
         if not all(_fits(value, kind) for value, kind in zip(values, wanted, strict=True)):
             raise _no_cursor()
+        values = [
+            float(value) if kind is float else value
+            for value, kind in zip(values, wanted, strict=True)
+        ]
         columns = [column for column, _ in self._directed]
         parts: list[ColumnElement[bool]] = []
         for number, ((column, down), value) in enumerate(zip(self._directed, values, strict=True)):
@@ -155,5 +159,5 @@ def _fits(value: Any, kind: type) -> bool:
     if kind is int:
         return type(value) is int and 0 <= value <= 2
     if kind is float:
-        return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e308
-    return type(value) is str and "\0" not in value
+        return type(value) in (int, float) and abs(value) < 1e308
+    return type(value) is str and value == clean(value)
