@@ -6,16 +6,15 @@ that it came from, and only a later one replaces it: the outcome is the same wha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ml_dash.names import MAX_PATH
 from ml_dash.reading.files import INDEX
 from ml_dash.reading.status import STALE
+from ml_dash.server.runs.clean import clean, is_clean, is_path, plain, text
 from ml_dash.server.runs.index import LONGEST_TAG, flatten, index_tags, index_values
 from ml_dash.server.tables import File, Run
 
@@ -23,9 +22,6 @@ MOST = 200
 """Params, and metrics, that are kept of a run to be found and sorted by."""
 
 _NAMED = 500
-
-LONGEST = 1000
-"""Characters of a text among them."""
 
 _LARGEST = 1 << 50  # bytes of a file: more than that is no size
 
@@ -87,10 +83,10 @@ def _index(session: Session, run: Run, params: Row, metrics: Row, details: Row, 
         for name in ("metadata", "git"):
             old, new = details.get(name), run.details.get(name)
             index_values(session, run.id, f"{name}.", flatten(old), flatten(new))
-        plain = [
-            {key: _plain(d.get(key)) for key in ("host", "error")} for d in (details, run.details)
+        texts = [
+            {key: plain(d.get(key)) for key in ("host", "error")} for d in (details, run.details)
         ]
-        index_values(session, run.id, "", *plain)
+        index_values(session, run.id, "", *texts)
         index_tags(session, run.id, [t for t in tags if len(t) <= LONGEST_TAG], run.tags)
 
 
@@ -107,10 +103,10 @@ def _take_life(run: Run, folded: Row, row: Row, heard: float) -> None:
     own |= {"seen": max(own["seen"], at), "heard": max(own.get("heard", heard), heard)}
     event = row.get("event")
     if event == "start" and "start" not in own:
-        own |= {"start": at, "root": row.get("root") is True, "host": _text(row.get("host"))}
-        run.client_id = run.client_id or _text(row.get("id"))[:64]
+        own |= {"start": at, "root": row.get("root") is True, "host": text(row.get("host"))}
+        run.client_id = run.client_id or text(row.get("id"))[:64]
     elif event == "end":
-        own |= {"end": at, "status": _text(row.get("status")), "error": _text(row.get("error"))}
+        own |= {"end": at, "status": text(row.get("status")), "error": text(row.get("error"))}
     environment = row.get("environment")
     if isinstance(environment, dict) and _is_newer(folded, "environment", at):
         folded["git"] = clean(environment.get("git"))
@@ -174,7 +170,7 @@ def _set_param(found: Row, times: dict[str, float], key: str, value: Any, at: fl
     if later or (value == {} and any(name.startswith(f"{key}.") for name in found)):
         found.pop(key, None)
     else:
-        found[key] = _plain(value)
+        found[key] = plain(value)
 
 
 def _take_metrics(folded: Row, known: Row, stream: str, rows: list[Row]) -> Row:
@@ -191,12 +187,12 @@ def _take_metrics(folded: Row, known: Row, stream: str, rows: list[Row]) -> Row:
     for key, (at, value) in latest.items():
         full = str(clean(f"{name}.{key}"))
         if (full in found or len(found) < MOST) and _is_newer(folded, f"metrics {full}", at):
-            found[full] = _plain(value)
+            found[full] = plain(value)
     return found
 
 
 def _take_files(session: Session, run: Run, rows: list[Row]) -> None:
-    good = [row for row in rows if _is_path(row.get("path"))]
+    good = [row for row in rows if is_path(row.get("path"))]
     known = _known_files(session, run.id, list({row["path"] for row in good}))
     for row in good:
         path = row["path"]
@@ -208,24 +204,15 @@ def _take_files(session: Session, run: Run, rows: list[Row]) -> None:
         if file is None:
             file = known[path] = File(run_id=run.id, path=path)
             session.add(file)
-        saved = row.get("op") == "save" and _is_clean(row.get("data"))
+        saved = row.get("op") == "save" and is_clean(row.get("data"))
         file.timestamp = float(row["timestamp"])
         file.place = row["data"] if saved else None
-        file.sha256 = _text(row.get("sha256"))[:64] or None
+        file.sha256 = text(row.get("sha256"))[:64] or None
         file.size = size if type(size := row.get("size")) is int and 0 <= size < _LARGEST else 0
         file.step = step if type(step := row.get("step")) is int and abs(step) < 2**63 else None
         file.row = clean(row)
         run.files = (run.files or 0) + int(saved) - int(was)
         run.file_bytes = (run.file_bytes or 0) + (file.size if saved else 0) - before
-
-
-def _is_path(path: Any) -> bool:
-    return _is_clean(path) and 0 < len(path) <= MAX_PATH
-
-
-def _is_clean(text: Any) -> bool:
-    """Whether it is text as any database takes it."""
-    return isinstance(text, str) and text == clean(text)
 
 
 def _known_files(session: Session, run_id: str, paths: list[str]) -> dict[str, File]:
@@ -245,32 +232,3 @@ def _is_newer(folded: Row, key: str, at: float) -> bool:
         return False
     times[key] = float(at)
     return True
-
-
-def _plain(value: Any) -> Any:
-    """A value as it is listed: what is not finite as a text, what is long shortened."""
-    value = clean(value)
-    if isinstance(value, str):
-        return value[:LONGEST]
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    return str(value)[:LONGEST]
-
-
-def clean(value: Any) -> Any:
-    """A value as any database takes it in JSON: finite, of 64 bits, and text that is text."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {clean(str(key)): clean(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [clean(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return str(value)
-    return value
-
-
-def _text(value: Any) -> str:
-    return str(clean(value))[:20_000] if isinstance(value, str) else ""

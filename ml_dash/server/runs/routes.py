@@ -16,8 +16,8 @@ from ml_dash.server.access import Asker, Data, Objects, OwnRun, Reader, ReadRun,
 from ml_dash.server.database import Database
 from ml_dash.server.problems import Problem
 from ml_dash.server.runs.changes import change_run, delete_run
+from ml_dash.server.runs.clean import clean
 from ml_dash.server.runs.filter import LONGEST
-from ml_dash.server.runs.fold import clean
 from ml_dash.server.runs.listing import NEWEST_FIRST, Wanted, list_runs
 from ml_dash.server.runs.lost import Lost, find_lost
 from ml_dash.server.runs.upsert import find_or_make
