@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from ml_dash import wire
 from ml_dash.backends import LocalBackend
 from ml_dash.backends.blobs import CHUNK
+from ml_dash.reading.lines import Segment
 from ml_dash.reading.source import ROOMS, SUFFIX
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ def local_segments(backend: LocalBackend) -> Iterator[tuple[str, int]]:
             if info.path.endswith(SUFFIX):
                 with contextlib.suppress(wire.WireError):
                     yield wire.check_segment(info.path), info.size
+
+
+def local_size(backend: LocalBackend, but: Container[str] = ()) -> int:
+    """Bytes of rows in a run's folder, without those of some writers."""
+    found = local_segments(backend)
+    return sum(size for path, size in found if Segment(path, size).writer not in but)
 
 
 def stored_segments(client: RemoteClient, run_path: str) -> Iterator[tuple[str, int, int]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,11 +11,12 @@ from ml_dash.backends import LocalBackend
 from ml_dash.reading.lines import Segment
 from ml_dash.run_folder import first_id
 from ml_dash.sync.blobs import FileSender
-from ml_dash.sync.listing import local_segments, lost_said, lost_there
+from ml_dash.sync.listing import local_size, lost_said, lost_there
 from ml_dash.sync.origin import key_of
 from ml_dash.sync.report import ReplicaReport
 from ml_dash.sync.restore import send_rows_again
 from ml_dash.sync.segments import RowSender
+from ml_dash.sync.writers import live_writers, other_senders, silent_writers
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
@@ -233,45 +232,3 @@ def joins_another(backend: LocalBackend, run: dict[str, Any]) -> bool:
     """Whether a folder and the server's run of its prefix were begun apart from each other."""
     there, here = run.get("client_id"), first_id(backend)
     return bool(there and here and there != here)
-
-
-def live_writers(backend: LocalBackend) -> set[str]:
-    """The writers of a run whose sessions live."""
-    from ml_dash.reading import read_rows
-    from ml_dash.reading.status import RUNNING, fold_life
-
-    sessions = fold_life(read_rows(backend, "run")).sessions
-    live = {session.id for session in sessions if session.status == RUNNING}
-    # One that has not come to say so yet: its rows are in its ring, and their order is its own.
-    return live | {path.stem for path in (backend.folder / ".buffer").glob("*.ring")}
-
-
-def silent_writers(backend: LocalBackend) -> dict[str, float]:
-    """The writers of a run that are gone, and the seconds since their last signs of life."""
-    from ml_dash.reading import read_rows
-    from ml_dash.reading.last_seen import see_last_rows
-    from ml_dash.reading.source import Source
-    from ml_dash.reading.status import RUNNING, fold_life
-
-    now = time.time()
-    sessions = fold_life(read_rows(backend, "run"), now).sessions
-    see_last_rows(Source(backend, recover=False), sessions)
-    return {s.id: max(0.0, now - s.last_seen) for s in sessions if s.status != RUNNING}
-
-
-def other_senders(backend: LocalBackend) -> set[str]:
-    """The writers of a run that live in other processes and send what the folder has.
-
-    Forked children and workers that joined send nothing themselves, so they are none.
-    """
-    from ml_dash.reading import read_rows
-    from ml_dash.reading.status import RUNNING, fold_life
-
-    sessions = fold_life(read_rows(backend, "run")).sessions
-    return {s.id for s in sessions if s.status == RUNNING and s.root and s.pid != os.getpid()}
-
-
-def local_size(backend: LocalBackend, but: Container[str] = ()) -> int:
-    """Bytes of rows in a run's folder, without those of some writers."""
-    found = local_segments(backend)
-    return sum(size for path, size in found if Segment(path, size).writer not in but)

@@ -153,7 +153,8 @@ class Worker:
         if self._replica is not None:
             return self._replica.report(error, own=ending)
         from ml_dash.backends import LocalBackend
-        from ml_dash.sync.replica import local_size, other_senders
+        from ml_dash.sync.listing import local_size
+        from ml_dash.sync.writers import other_senders
 
         backend = LocalBackend(self._folder)
         but = other_senders(backend) if ending else ()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from ml_dash.server.problems import Problem
 from ml_dash.server.runs import fields
-from ml_dash.server.runs.fold import clean
+from ml_dash.server.runs.clean import clean
 from ml_dash.server.tables import Run, RunValue
 
 MOST = 3
