@@ -17,9 +17,9 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy import update
 
-from ml_dash.server import oauth_shapes, reading_shapes, shapes
 from ml_dash.server.app import create_app
 from ml_dash.server.settings import ServerSettings
+from ml_dash.server.shapes import SHAPES, accounts, oauth, reading, runs
 from ml_dash.server.tables import User
 from ml_dash.wire import FRAMES
 
@@ -145,32 +145,32 @@ def fields_of(shape: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("path", "shape", "inside"),
     [
-        ("me", shapes.Me, ""),
-        ("me", shapes.Caller, "user"),
-        ("me", shapes.Using, "token"),
-        ("namespaces", shapes.Namespace, "namespaces"),
-        ("namespaces/anna", shapes.NamespaceAndMembers, ""),
-        ("namespaces/anna", shapes.DatedNamespace, "namespace"),
-        ("namespaces/anna/members", shapes.Member, "members"),
-        ("namespaces/anna/projects", shapes.CountedProject, "projects"),
-        ("users", shapes.User, "users"),
-        ("tokens", shapes.Token, "tokens"),
-        ("runs", shapes.Runs, ""),
-        ("runs", shapes.Run, "runs"),
-        ("runs/{run}", shapes.Run, "run"),
-        ("runs/{run}/params", shapes.Params, ""),
-        ("runs/{run}/segments", shapes.Segment, "segments"),
-        ("runs/{run}/segments/metrics/train/w.jsonl?chunks=1", shapes.StoredChunk, ""),
-        ("runs/{run}/streams", shapes.Stream, ""),
-        ("runs/{run}/streams/{name}/chart?columns=loss", reading_shapes.Chart, ""),
-        ("runs/{run}/streams/{name}/index", reading_shapes.Index, ""),
-        ("runs/{run}/at?step=1&streams={name}", reading_shapes.At, ""),
-        ("runs/{run}/logs", reading_shapes.Logs, ""),
-        ("runs/{run}/frames", reading_shapes.Camera, "cameras"),
-        ("runs/{run}/frames/{camera}", reading_shapes.Frames, ""),
-        ("runs/{run}/files", reading_shapes.Files, ""),
-        ("runs/{run}/folders", reading_shapes.Inside, ""),
-        ("runs/{run}/folders", reading_shapes.Folder, "folders"),
+        ("me", accounts.Me, ""),
+        ("me", accounts.Caller, "user"),
+        ("me", accounts.Using, "token"),
+        ("namespaces", accounts.Namespace, "namespaces"),
+        ("namespaces/anna", accounts.NamespaceAndMembers, ""),
+        ("namespaces/anna", accounts.DatedNamespace, "namespace"),
+        ("namespaces/anna/members", accounts.Member, "members"),
+        ("namespaces/anna/projects", runs.CountedProject, "projects"),
+        ("users", accounts.User, "users"),
+        ("tokens", accounts.Token, "tokens"),
+        ("runs", runs.Runs, ""),
+        ("runs", runs.Run, "runs"),
+        ("runs/{run}", runs.Run, "run"),
+        ("runs/{run}/params", runs.Params, ""),
+        ("runs/{run}/segments", runs.Segment, "segments"),
+        ("runs/{run}/segments/metrics/train/w.jsonl?chunks=1", runs.StoredChunk, ""),
+        ("runs/{run}/streams", runs.Stream, ""),
+        ("runs/{run}/streams/{name}/chart?columns=loss", reading.Chart, ""),
+        ("runs/{run}/streams/{name}/index", reading.Index, ""),
+        ("runs/{run}/at?step=1&streams={name}", reading.At, ""),
+        ("runs/{run}/logs", reading.Logs, ""),
+        ("runs/{run}/frames", reading.Camera, "cameras"),
+        ("runs/{run}/frames/{camera}", reading.Frames, ""),
+        ("runs/{run}/files", reading.Files, ""),
+        ("runs/{run}/folders", reading.Inside, ""),
+        ("runs/{run}/folders", reading.Folder, "folders"),
     ],
 )
 def test_answers_have_the_fields_of_the_document_and_no_others(
@@ -192,10 +192,10 @@ def test_the_answers_of_a_login_have_the_fields_of_the_document(inside: Inside) 
     device, tokens = let_in(inside)
     about = device.client.get("/.well-known/oauth-authorization-server").json()
     for found, shape in (
-        (about, oauth_shapes.Discovery),
-        (device.begun, oauth_shapes.DeviceGrant),
-        (tokens, oauth_shapes.AccessToken),
-        (device.refresh(tokens["refresh_token"]).json(), oauth_shapes.AccessToken),
+        (about, oauth.Discovery),
+        (device.begun, oauth.DeviceGrant),
+        (tokens, oauth.AccessToken),
+        (device.refresh(tokens["refresh_token"]).json(), oauth.AccessToken),
     ):
         assert set(found) == fields_of(shape), shape
 
@@ -203,7 +203,7 @@ def test_the_answers_of_a_login_have_the_fields_of_the_document(inside: Inside) 
 def test_the_main_routes_say_which_fields_they_answer_with() -> None:
     """Those of accounts, projects, runs and segments: no plain objects."""
     document = _app.openapi()
-    for method, path in shapes.SHAPES:
+    for method, path in SHAPES:
         answers = document["paths"][path][method]["responses"]
         told = next(answers[status] for status in ("200", "201") if status in answers)
         schema = told["content"]["application/json"]["schema"]
