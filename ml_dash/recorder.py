@@ -18,17 +18,14 @@ in a run, also when steps repeat or go back and when a run is continued.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ml_dash import lazy
 from ml_dash.buffer import Buffer
 from ml_dash.files import Files
+from ml_dash.frame_names import new_name
 from ml_dash.metrics import Metrics
 from ml_dash.metrics.metric import Metric
 from ml_dash.moment import BLOCKS, Moment, OwnClock, begin, block, current, in_block, joined
@@ -42,19 +39,6 @@ FORMATS = ("jpg", "jpeg", "png")
 _LONGEST_NAME = f"frame_{'x' * 44}.jpeg"  # of a repeat, in a run that is continued
 
 Frame = Any  # an array, or a callable that makes one
-
-
-@dataclass(slots=True)
-class _Names:
-    """Which names of frames this process has given out, of one run."""
-
-    writer: str
-    highest: int = -(2**63)
-    repeats: int = 0
-
-
-_names: WeakKeyDictionary[Buffer, _Names] = WeakKeyDictionary()
-_lock = threading.RLock()  # the handler of a signal may name a frame meanwhile
 
 
 class Recorder:
@@ -308,24 +292,11 @@ class Recorder:
         """A name that no frame of these cameras has yet; all cameras of a step share it."""
         writer = self._buffer.writer
         if moment.writer != writer or not moment.cameras.isdisjoint(cameras):
-            moment.frame = self._new_name(moment.step)
+            moment.frame = new_name(self._buffer, moment.step)
             moment.writer = writer
             moment.cameras = frozenset()
         moment.cameras |= cameras.keys()
         return f"{moment.frame}.{self._format}"
-
-    def _new_name(self, step: int) -> str:
-        with _lock:
-            names = _names.get(self._buffer)
-            if names is None or names.writer != self._buffer.writer:
-                names = _names[self._buffer] = _Names(self._buffer.writer)
-            # Sessions after the first one, and other processes, put their own mark in the names.
-            mark = "" if self._buffer.first else f"{names.writer}_"
-            if step <= names.highest:
-                names.repeats += 1
-                mark += f"r{names.repeats}_"
-            names.highest = max(names.highest, step)
-        return f"frame_{mark}{step:08d}"
 
     def _check_options(self) -> None:
         image = lazy.images()
@@ -349,12 +320,3 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
         what = "images by camera" if name == "frames" else "rows by name"
         raise TypeError(f"recorder: {name} must be a dict of {what}, not {kind_name(value)}")
     return value
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.RLock()  # a thread that is not here may hold the parent's
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -16,8 +16,7 @@ import pytest
 from effort import calls_of
 from scripts import run, wait_until
 
-from ml_dash import Experiment, MemoryBackend, Recorder, open_run
-from ml_dash import recorder as recorder_module
+from ml_dash import Experiment, MemoryBackend, Recorder, frame_names, open_run
 from ml_dash.buffer.stream import Stream
 from ml_dash.pace import Pace
 from ml_dash.reading import RunView
@@ -733,7 +732,7 @@ def test_a_signal_handler_may_end_the_run_while_a_frame_is_named(experiment: Exp
     named: list[str] = []
 
     def interrupted() -> None:
-        with recorder_module._lock:  # where a signal hardly ever hits
+        with frame_names._lock:  # where a signal hardly ever hits
             named.append(recorder.name_frames(recorder.begin(5), ["a"]))
 
     thread = threading.Thread(target=interrupted, daemon=True)

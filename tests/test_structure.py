@@ -32,7 +32,7 @@ FLOORS = (
     "loaders/",
     "export/",
     "reading/",
-    "files/ log metrics/ params track_slice",
+    "files/ frame_names log metrics/ params track_slice",
     "session/ track",
     "server/ sync/",
     "recorder run_end run_rows",
