@@ -120,9 +120,9 @@ def test_the_numbers_of_a_ring_are_those_of_the_code() -> None:
         shown = real.decode() if isinstance(real, bytes) else f"{real:,}"
         assert shown == value, name
     text = page("format.md")
-    assert f"0x{ring._RECORD_MAGIC:x} XOR position" in text
-    assert f"`0x{ring._SLOT_MAGIC:x}`" in text
-    assert (ring._RECORD.size, ring._SLOT_HEAD.size) == (32, 24), "the tables of fields"
+    assert f"0x{ring.RECORD_MAGIC:x} XOR position" in text
+    assert f"`0x{ring.SLOT_MAGIC:x}`" in text
+    assert (ring.RECORD.size, ring.SLOT_HEAD.size) == (32, 24), "the tables of fields"
 
 
 def test_the_format_tells_of_every_stream_level_and_reserved_key() -> None:

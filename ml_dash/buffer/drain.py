@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ml_dash.backends.base import Backend, SegmentGoneError
 from ml_dash.buffer.ring import Piece, Ring, Slot
+from ml_dash.buffer.ring_reading import read_records
 from ml_dash.buffer.stream import Stream
 from ml_dash.errors import TRANSIENT
 
@@ -59,7 +60,7 @@ class Drainer:
         with self._lock:
             end = self.ring.head
             slots = [(slot, slot.sealed, self.ring.content(slot)) for slot in self.slots]
-        for piece in self.ring.records(end):
+        for piece in read_records(self.ring.view, self.ring.tail, end):
             self._add(waiting, self._streams[piece.path], piece)
         for slot, _, piece in slots:
             self._add(waiting, self.owners[slot.number], piece)
@@ -106,7 +107,8 @@ class Drainer:
         with self._lock:
             total = 0
             slots = [self.ring.content(slot) for slot in self.slots]
-            for piece in [*self.ring.records(), *slots]:
+            records = read_records(self.ring.view, self.ring.tail, self.ring.head)
+            for piece in [*records, *slots]:
                 stream = self._streams[piece.path]
                 end = stream.place(piece.segment, piece.end)
                 total += max(0, min(len(piece.data), end - stream.written))

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ml_dash.backends.folders import FolderTree
-from ml_dash.buffer.ring import SIZE, Piece, read_identity, read_records, read_slots, read_tail
+from ml_dash.buffer.ring import SIZE, Piece
 from ml_dash.buffer.ring_file import is_own
+from ml_dash.buffer.ring_reading import read_identity, read_records, read_slots, read_tail
 from ml_dash.environment import process_alive
 
 DRAFT_SECONDS = 3600.0

@@ -40,13 +40,13 @@ SLOT = 262144
 SLOTS = 184
 SIZE = BLOCK + COMMON + SLOT * SLOTS
 
-_TAIL = 1  # index of the cell `tail` among the file's 64-bit words
-_IDENTITY = 4096  # where the identity begins: its length, then JSON
+TAIL = 1  # index of the cell `tail` among the file's 64-bit words
+IDENTITY = 4096  # where the identity begins: its length, then JSON
 
-_RECORD = struct.Struct("@QIIQQ")  # data length, path length, segment number, offset, magic
-_SLOT_HEAD = struct.Struct("@QIIQ")  # offset, path length, segment number, serial
-_SLOT_MAGIC = 0x4D4C44534C4F5431
-_RECORD_MAGIC = 0x4D4C44524543_0001
+RECORD = struct.Struct("@QIIQQ")  # data length, path length, segment number, offset, magic
+SLOT_HEAD = struct.Struct("@QIIQ")  # offset, path length, segment number, serial
+SLOT_MAGIC = 0x4D4C44534C4F5431
+RECORD_MAGIC = 0x4D4C44524543_0001
 _ZEROS = bytes(SLOT)
 # All pages of a slot at once: a fault for each of them would be a tenth of what a row costs.
 _POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of Linux 5.14, which the module `mmap` does not name
@@ -165,13 +165,13 @@ class Ring:
 
     def _write_identity(self, identity: Mapping[str, Any]) -> None:
         text = json.dumps(dict(identity)).encode()
-        self.view[_IDENTITY : _IDENTITY + 8] = len(text).to_bytes(8, sys.byteorder)
-        self.view[_IDENTITY + 8 : _IDENTITY + 8 + len(text)] = text
+        self.view[IDENTITY : IDENTITY + 8] = len(text).to_bytes(8, sys.byteorder)
+        self.view[IDENTITY + 8 : IDENTITY + 8 + len(text)] = text
         self.view[0:8] = MAGIC
 
     def put(self, path: bytes, segment: int, offset: int, line: bytes) -> bool:
         """Copy a line into the common log; false when there is no room until it is drained."""
-        length = _aligned(_RECORD.size + len(path) + len(line))
+        length = aligned(RECORD.size + len(path) + len(line))
         at = self.head % COMMON
         if at and self.head == self.tail:
             self.head += COMMON - at  # all is drained: begin at the front, where pages are warm
@@ -182,20 +182,16 @@ class Ring:
             return False
         self.head += skip
         start = BLOCK + self.head % COMMON
-        text = start + _RECORD.size
+        text = start + RECORD.size
         self.map[text : text + len(path)] = path
         self.map[text + len(path) : text + len(path) + len(line)] = line
         # The magic is the last field: a record is valid when all of it is there.
-        magic = _RECORD_MAGIC ^ (self.head << 16)
-        _RECORD.pack_into(
+        magic = RECORD_MAGIC ^ (self.head << 16)
+        RECORD.pack_into(
             self.map, start, len(line), len(path), segment, offset, magic & 0xFFFFFFFFFFFFFFFF
         )
         self.head += length
         return True
-
-    def records(self, end: int | None = None) -> Iterator[Piece]:
-        """The records between tail and head (or `end`)."""
-        return read_records(self.view, self.tail, self.head if end is None else end)
 
     def drained(self, position: int) -> None:
         """Everything of the common log before `position` is in segments."""
@@ -204,7 +200,7 @@ class Ring:
 
     def _set_tail(self, position: int) -> None:
         self.tail = position
-        self._cells[_TAIL] = position
+        self._cells[TAIL] = position
 
     @property
     def fill(self) -> float:
@@ -232,10 +228,10 @@ class Ring:
                 own.madvise(_POPULATE_WRITE)
             except OSError:
                 pass  # an older kernel: the pages come one by one, a little slower
-        begin = _aligned(8 + _SLOT_HEAD.size + len(raw))
-        _SLOT_HEAD.pack_into(self.map, at + 8, offset, len(raw), segment, 0)
-        self.map[at + 8 + _SLOT_HEAD.size : at + 8 + _SLOT_HEAD.size + len(raw)] = raw
-        self._cells[at // 8] = _SLOT_MAGIC
+        begin = aligned(8 + SLOT_HEAD.size + len(raw))
+        SLOT_HEAD.pack_into(self.map, at + 8, offset, len(raw), segment, 0)
+        self.map[at + 8 + SLOT_HEAD.size : at + 8 + SLOT_HEAD.size + len(raw)] = raw
+        self._cells[at // 8] = SLOT_MAGIC
         own.seek(begin)
         slot = Slot(number, own, Piece(path, segment, offset, self.view[:0]), at + begin)
         self._free.pop()
@@ -249,7 +245,7 @@ class Ring:
                 end = BLOCK + COMMON + slot.number * SLOT + slot.map.tell()
             except ValueError:
                 pass  # closed, but not yet marked: an interrupt came in between
-        used = _used(self.map, slot.start, end)
+        used = whole_lines(self.map, slot.start, end)
         return Piece(slot.path, slot.segment, slot.base, self.view[slot.start : slot.start + used])
 
     def give_back(self, slot: Slot) -> None:
@@ -274,72 +270,13 @@ class Ring:
             self.path.unlink(missing_ok=True)
 
 
-def read_identity(data: mmap.mmap | memoryview) -> dict[str, Any] | None:
-    """Who wrote a ring; `None` when it was never finished."""
-    if len(data) != SIZE or bytes(data[0:8]) != MAGIC:
-        return None
-    length = int.from_bytes(data[_IDENTITY : _IDENTITY + 8], sys.byteorder)
-    identity = json.loads(bytes(data[_IDENTITY + 8 : _IDENTITY + 8 + length]))
-    return identity if isinstance(identity, dict) else None
-
-
-def read_tail(view: memoryview) -> int:
-    """The position up to which the common log of a left-over ring was drained."""
-    return int(view.cast("Q")[_TAIL])
-
-
-def read_records(view: memoryview, position: int, end: int | None = None) -> Iterator[Piece]:
-    """The valid records from `position` on, to `end` or to the first place that holds none."""
-    while end is None or position < end:
-        found = _record_at(view, position)
-        if found is None and position % COMMON:
-            position += COMMON - position % COMMON  # the rest of the lap may have been too short
-            if end is not None and position >= end:
-                return
-            found = _record_at(view, position)
-        if found is None:
-            return
-        piece, length = found
-        yield piece
-        position += length
-
-
-def _record_at(view: memoryview, position: int) -> tuple[Piece, int] | None:
-    start = BLOCK + position % COMMON
-    limit = BLOCK + COMMON
-    if start + _RECORD.size > limit:
-        return None
-    size, path_size, segment, offset, magic = _RECORD.unpack_from(view, start)
-    if magic != (_RECORD_MAGIC ^ (position << 16)) & 0xFFFFFFFFFFFFFFFF:
-        return None
-    text = start + _RECORD.size
-    body = text + path_size
-    piece = Piece(bytes(view[text:body]).decode(), segment, offset, view[body : body + size])
-    return piece, _aligned(_RECORD.size + path_size + size)
-
-
-def read_slots(map_: mmap.mmap, view: memoryview) -> Iterator[Piece]:
-    """What the lent slots of a left-over ring hold."""
-    cells = view.cast("Q")
-    for number in range(SLOTS):
-        at = BLOCK + COMMON + number * SLOT
-        if cells[at // 8] != _SLOT_MAGIC:
-            continue
-        offset, path_size, segment, _ = _SLOT_HEAD.unpack_from(view, at + 8)
-        text = at + 8 + _SLOT_HEAD.size
-        start = at + _aligned(8 + _SLOT_HEAD.size + path_size)
-        used = _used(map_, start, at + SLOT)
-        path = bytes(view[text : text + path_size]).decode()
-        yield Piece(path, segment, offset, view[start : start + used])
-    cells.release()
-
-
-def _used(map_: mmap.mmap, start: int, end: int) -> int:
+def whole_lines(map_: mmap.mmap, start: int, end: int) -> int:
     """The length of the whole lines between `start` and the first NUL, or `end`."""
     stop = map_.find(b"\0", start, end)
     newline = map_.rfind(b"\n", start, end if stop < 0 else stop)
     return 0 if newline < 0 else newline + 1 - start
 
 
-def _aligned(length: int) -> int:
+def aligned(length: int) -> int:
+    """The length with what fills it up: records and lines begin at 64-bit words."""
     return (length + 7) & ~7
