@@ -13,13 +13,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from ml_dash import ids
-from ml_dash.backends import Backend, LocalBackend
+from ml_dash.backends import Backend
 from ml_dash.buffer.drain import Drainer
 from ml_dash.buffer.ledger import Ledger, closed_error
 from ml_dash.buffer.reentry import Aside, is_owned
-from ml_dash.buffer.ring import SLOT, Ring
+from ml_dash.buffer.ring import SLOT
+from ml_dash.buffer.ring_home import RingHome
 from ml_dash.buffer.stream import Stream
-from ml_dash.environment import process_identity
 
 PROMOTE = 16
 """Rows after which a stream gets a slot of its own."""
@@ -53,6 +53,7 @@ class RowWriter:
         gone: Callable[[], None],
     ) -> None:
         self._backend = backend
+        self._home = RingHome(backend, ledger)
         self._streams = streams
         self._ledger = ledger
         self._synchronous = synchronous
@@ -97,7 +98,7 @@ class RowWriter:
             if self._drainer is not None:
                 return False
             self._drainer = Drainer(
-                self._make_ring(),
+                self._home.make(self.writer),
                 self._backend,
                 self.writer,
                 self._lock,
@@ -257,35 +258,11 @@ class RowWriter:
             stream.reset()
         self._begin()
 
-    def _make_ring(self) -> Ring:
-        identity = {**process_identity(), "writer": self.writer}
-        if isinstance(self._backend, LocalBackend):
-            path = self._backend.folder / ".buffer" / f"{self.writer}.ring"
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                return Ring(path, identity)
-            except OSError as error:
-                self._tell_no_ring(path.parent, error)
-        return Ring(None, identity)
-
     def _renew_ring(self, drainer: Drainer, path: Path) -> None:
-        """Make the ring's file again: it went with the run's folder, or somebody removed it."""
         with self._lock:  # callers wait for some milliseconds
             for stream in list(self._streams.values()):
                 drainer.seal(stream)
-            try:
-                drainer.ring.renew(path)
-            except FileNotFoundError:
-                drainer.ring.path = path  # it is being removed just now: again at the next drain
-            except (OSError, ValueError) as error:
-                self._tell_no_ring(path.parent, error)
-
-    def _tell_no_ring(self, folder: Path, error: Exception) -> None:
-        self._ledger.warn_once(
-            "ring",
-            "rows not yet written would not survive a kill of this process, because no buffer"
-            f" file could be made in {folder}: {error}",
-        )
+            self._home.renew(drainer.ring, path)
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="ml-dash-rows", daemon=True)
