@@ -18,8 +18,7 @@ import orjson
 import pytest
 
 from ml_dash.backends import LocalBackend, MemoryBackend
-from ml_dash.buffer import Buffer, Stream
-from ml_dash.buffer import buffer as buffer_module
+from ml_dash.buffer import Buffer, Stream, outage
 from ml_dash.buffer import drain as drain_module
 from ml_dash.buffer.drain import Drainer
 from ml_dash.buffer.ledger import Ledger
@@ -280,7 +279,7 @@ def test_a_disk_that_stays_full_bounds_the_wait_and_counts_the_loss(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Callers wait a bounded time in all; then rows are refused and counted; later it goes on."""
-    monkeypatch.setattr(buffer_module, "PATIENCE", 0.3)
+    monkeypatch.setattr(outage, "PATIENCE", 0.3)
     buffer = Buffer(backend, Settings())
     track = Tracks(buffer)("a")
     track.append({"step": 0})
@@ -306,7 +305,7 @@ def test_rows_that_are_refused_wait_for_nothing(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once callers have waited their time, a full disk costs the loop nothing more."""
-    monkeypatch.setattr(buffer_module, "PATIENCE", 0.1)
+    monkeypatch.setattr(outage, "PATIENCE", 0.1)
     buffer = Buffer(backend, Settings(close_timeout=0.1))
     backend.failing = True
     track = Tracks(buffer)("a")
@@ -451,7 +450,7 @@ def test_what_a_full_disk_keeps_out_at_the_end_is_finished_later(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Closing on a full disk leaves the rows in the ring file; the next reader writes them."""
-    monkeypatch.setattr(buffer_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(outage, "PATIENCE", 0.2)
     buffer = Buffer(backend, Settings(close_timeout=0.3))
     track = Tracks(buffer)("a")
     for step in range(100):
@@ -476,7 +475,7 @@ def test_recovery_done_twice_at_once_gives_the_same(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two readers that finish one dead ring write the same bytes; no row is doubled."""
-    monkeypatch.setattr(buffer_module, "PATIENCE", 0.1)
+    monkeypatch.setattr(outage, "PATIENCE", 0.1)
     buffer = Buffer(backend, Settings(close_timeout=0.1))
     backend.failing = True
     track = Tracks(buffer)("a")
@@ -518,7 +517,7 @@ def test_rows_survive_a_kill_also_after_the_folder_was_removed(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ring's file is made again with the folder, and takes what busy and idle streams bring."""
-    monkeypatch.setattr(buffer_module, "PATIENCE", 0.1)
+    monkeypatch.setattr(outage, "PATIENCE", 0.1)
     buffer = Buffer(backend, Settings(close_timeout=0.1))
     tracks = Tracks(buffer)
     for step in range(50):
@@ -674,7 +673,7 @@ def test_a_turn_at_a_path_is_not_waited_for_through_an_outage(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who wants a path to itself gets an error when the job before it cannot be done."""
-    monkeypatch.setattr(buffer_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(outage, "PATIENCE", 0.2)
     buffer = Buffer(backend, Settings(close_timeout=0.2))
     full = threading.Event()
 

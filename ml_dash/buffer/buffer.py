@@ -2,7 +2,7 @@
 
 - A row whose `put` has returned survives the death of the process.
 - No call here waits for a disk or a server while that makes progress or the ring has room; in an
-  outage callers wait `PATIENCE` seconds in all, then rows are refused and counted.
+  outage callers wait `outage.PATIENCE` seconds in all, then rows are refused and counted.
 - Nothing here raises because the world fails. Rows of one stream keep their order.
 """
 
@@ -22,6 +22,7 @@ from ml_dash.backends import Backend, LocalBackend
 from ml_dash.backends.folders import LinkError
 from ml_dash.buffer.job import Job
 from ml_dash.buffer.ledger import Ledger, closed_error
+from ml_dash.buffer.outage import Outage
 from ml_dash.buffer.pool import Pool
 from ml_dash.buffer.report import FlushReport
 from ml_dash.buffer.stream import Stream
@@ -31,9 +32,6 @@ from ml_dash.settings import MEGABYTE, Settings, default_encoders
 
 MOST_SYNCED = 100
 """Files that the disk is asked to confirm at the end, the last ones saved."""
-
-PATIENCE = 10.0
-"""Seconds that callers wait in all for one outage."""
 
 
 class Buffer:
@@ -68,11 +66,11 @@ class Buffer:
             synchronous=self.synchronous,
             gone=self._segments_gone,
         )
+        self._outage = Outage(self._is_failing)
         threads = settings.encoders or default_encoders()
         limit = settings.frame_buffer_mb * MEGABYTE
-        self._pool = Pool(threads, limit, self._ledger.lose_file, self._patience)
+        self._pool = Pool(threads, limit, self._ledger.lose_file, self._outage.left)
         self._unsettled: deque[str] = deque(maxlen=MOST_SYNCED)  # files for the disk to confirm
-        self._outage: float | None = None  # when callers first waited in an outage
         self._last: FlushReport | None = None
         _buffers.add(self)
 
@@ -174,21 +172,14 @@ class Buffer:
         self.warn_once(
             "full", "rows come faster than the disk takes them; the training loop waits for it"
         )
-        if self._rows.has_thread and self._patience() <= 0:
+        if self._rows.has_thread and self._outage.left() <= 0:
             return False  # it tries by itself; to wait for that at each row would add up
         if not self._rows.drain_once():
             time.sleep(PAUSE)
-        return self._patience() > 0
+        return self._outage.left() > 0
 
-    def _patience(self) -> float:
-        """Seconds that callers may still wait; counts from the first wait of an outage."""
-        if self._rows.error is None and self._pool.error is None:
-            self._outage = None
-            return PATIENCE
-        now = time.monotonic()
-        if self._outage is None:
-            self._outage = now
-        return PATIENCE - (now - self._outage)
+    def _is_failing(self) -> bool:
+        return self._rows.error is not None or self._pool.error is not None
 
     def _segments_gone(self) -> None:
         self.warn_once(
@@ -208,7 +199,7 @@ class Buffer:
 
         Args:
             timeout: seconds to wait at most. Without one it waits while there is progress, and for
-                `PATIENCE` seconds when there is none.
+                `outage.PATIENCE` seconds when there is none.
             fsync: also wait until the operating system says that the disk itself has it: all rows,
                 and of the files the last 100 that are no images, for some seconds at most.
 
@@ -237,7 +228,7 @@ class Buffer:
         """Wait until the rows handed over so far are where readers see them; as `flush` waits."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not (self.closed or self.interrupted) and not self._rows.drain_once(deadline):
-            if self._patience() <= 0 or (deadline is not None and time.monotonic() >= deadline):
+            if self._outage.left() <= 0 or (deadline is not None and time.monotonic() >= deadline):
                 break
             time.sleep(PAUSE)
 
@@ -293,7 +284,7 @@ class Buffer:
         self._pool.reset_after_fork()
         self._ledger.after_fork()
         self._unsettled.clear()
-        self._outage = None
+        self._outage.restart()
         self.forked = True
         self.first = False
         if isinstance(self.backend, LocalBackend):
