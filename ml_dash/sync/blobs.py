@@ -11,17 +11,16 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ml_dash import wire
 from ml_dash.backends import LocalBackend
 from ml_dash.backends.blobs import CHUNK, BlobFolder
-from ml_dash.reading.files import DATA, INDEX, changes
-from ml_dash.reading.lines import Problems, Segment, read_blocks
-from ml_dash.reading.source import SUFFIX
+from ml_dash.reading.files import DATA
 from ml_dash.sync.entries import Entry, ReplacedError, batches, entry_of, signature, unreadable
+from ml_dash.sync.index import IndexReader, keep_latest
 from ml_dash.sync.listing import stored_files
 from ml_dash.sync.parts import LEAST, send_parts, smaller
 from ml_dash.sync.pool import Pool
@@ -43,7 +42,7 @@ LARGER = 60.0
 
 
 class FileSender:
-    """Sends the files of one run. Remembers how far it has read the index, and what it waits for.
+    """Sends the files of one run. Remembers what it waits for.
 
     Args:
         backend: the run's folder.
@@ -58,15 +57,13 @@ class FileSender:
     def __init__(self, backend: LocalBackend, client: RemoteClient, run: str) -> None:
         self.files = 0
         self.bytes = 0
-        self._backend = backend
         self._client = client
         self._path = f"/runs/{run}"
         self._folder = BlobFolder(backend.folder, DATA)
-        self._offsets: dict[str, int] = {}
+        self._index = IndexReader(backend)
         self._waiting: dict[str, Entry] = {}
         self._given_up: dict[str, str] = {}
         self._missed: dict[str, Entry] = {}  # what the server said it has not, until it has
-        self._looked: dict[str, int] = {}  # sizes of the index when it was last gone through
         self._there: set[str] = set()  # what the server has of the files that are offered now
         self._part = wire.PART_SIZE  # halved where a proxy takes no requests of that size
         self._lowered = 0.0
@@ -86,16 +83,12 @@ class FileSender:
 
     def unread(self) -> bool:
         """Whether the index may name files that the server was not asked about."""
-        return any(size > self._looked.get(path, 0) for path, size in self._index())
-
-    def _index(self) -> list[tuple[str, int]]:
-        found = list(self._backend.list(INDEX))
-        return [(info.path, info.size) for info in found if info.path.endswith(SUFFIX)]
+        return self._index.unread()
 
     def problems(self) -> list[str]:
         """What was not sent and is explained by no later row, one sentence a file."""
         if self._waiting:
-            self._settle()
+            self._index.drop_explained(self._waiting)
         found = [f"{entry.path}: {entry.reason}" for entry in self._waiting.values()]
         return [*found, *(f"{path}: {reason}" for path, reason in self._given_up.items())]
 
@@ -108,22 +101,23 @@ class FileSender:
         Raises:
             RemoteError: the server does not take them now.
         """
-        before, sizes = self.files, dict(self._index())
+        before, sizes = self.files, self._index.sizes()
         if retry := [entry for entry in self._waiting.values() if self._changed(entry)]:
             self._offer(retry, progress)
         gathered: dict[str, Entry] = {}
         ends: dict[str, int] = {}
-        for path, end, entries in self._read_index():
-            self._fold(entries, gathered)
+        for path, end, changes in self._index.read():
+            keep_latest(changes, gathered, self._waiting)
             ends[path] = end
             if len(gathered) >= GATHERED:
                 self._offer(gathered.values(), progress)
-                self._offsets |= ends
+                self._index.taken(ends)
                 gathered, ends = {}, {}
         self._offer(gathered.values(), progress)
-        self._offsets |= ends
+        self._index.taken(ends)
         # What is still missed was replaced, or removed, since the server was asked.
-        self._missed, self._looked = {}, sizes
+        self._missed = {}
+        self._index.gone_through(sizes)
         return self.files > before
 
     def send_again(self, hashes: Container[str]) -> None:
@@ -132,16 +126,12 @@ class FileSender:
         Raises:
             RemoteError: the server does not take them now.
         """
-        known, self._offsets = self._offsets, {}  # all of the index: a lost file may be an old one
-        try:
-            found: dict[str, Entry] = {}
-            for _, _, rows in self._read_index():
-                for _, timestamp, line in rows:
-                    entry = entry_of(line, timestamp) if line is not None else None
-                    if entry is not None and entry.sha256 in hashes and self._is_whole(entry):
-                        found[entry.sha256] = entry
-        finally:
-            self._offsets = known
+        found: dict[str, Entry] = {}
+        for _, _, changes in self._index.read(anew=True):  # a lost file may be an old one
+            for _, timestamp, line in changes:
+                entry = entry_of(line, timestamp) if line is not None else None
+                if entry is not None and entry.sha256 in hashes and self._is_whole(entry):
+                    found[entry.sha256] = entry
         for entries in batches(found.values()):
             asked = [{"sha256": entry.sha256, "size": entry.size} for entry in entries]
             self._client.json("POST", f"{self._path}/lost/contents", json={"blobs": asked})
@@ -158,31 +148,6 @@ class FileSender:
         except (OSError, ValueError):
             return False
 
-    # -- what to send ----------------------------------------------------------------------------
-
-    def _read_index(self) -> Iterator[tuple[str, int, list[tuple[str, float, bytes | None]]]]:
-        """What was added to the index: its segment, how far that was read, and the rows."""
-        for path, size in self._index():
-            start = self._offsets.get(path, 0)
-            if size > start:
-                segment = Segment(path, size)
-                for block in read_blocks(self._backend, segment, Problems(), start):
-                    yield path, block.offset + len(block.text), list(changes(block))
-
-    def _fold(
-        self, rows: Iterable[tuple[str, float, bytes | None]], gathered: dict[str, Entry]
-    ) -> None:
-        """Keep the latest row of each path."""
-        for path, timestamp, line in rows:
-            for known in (gathered, self._waiting):
-                if path in known and known[path].timestamp <= timestamp:
-                    del known[path]
-            later = gathered.get(path) or self._waiting.get(path)
-            if line is not None and later is None:
-                entry = entry_of(line, timestamp)
-                if entry is not None:
-                    gathered[path] = entry
-
     def _changed(self, entry: Entry) -> bool:
         due = not entry.seen or time.monotonic() > entry.again
         return due or entry.seen != self._look(entry.place)
@@ -194,16 +159,6 @@ class FileSender:
                 return signature(file)
         except (OSError, ValueError):
             return ()
-
-    def _settle(self) -> None:
-        """Drop what later rows explain, wherever they are in the index."""
-        for place, size in self._index():
-            segment = Segment(place, size)
-            for block in read_blocks(self._backend, segment, Problems()):
-                for path, timestamp, _ in changes(block):
-                    known = self._waiting.get(path)
-                    if known is not None and timestamp > known.timestamp:
-                        del self._waiting[path]
 
     # -- sending ---------------------------------------------------------------------------------
 
