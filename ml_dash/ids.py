@@ -50,20 +50,6 @@ def new_id() -> str:
     return str(_source.next())
 
 
-def id_time(id: str) -> float:
-    """When an id was made, in epoch seconds, to the millisecond.
-
-    Raises:
-        ValueError: `id` is not a snowflake.
-    """
-    if not (isinstance(id, str) and id.isascii() and id.isdecimal() and len(id) <= 19):
-        raise ValueError(f"id {id!r} is not a snowflake; one looks like {new_id()!r}")
-    value = int(id)
-    if value >> 63:
-        raise ValueError(f"id {id!r} is over 63 bits; a snowflake looks like {new_id()!r}")
-    return EPOCH + (value >> _NODE_BITS + _SEQUENCE_BITS) / 1000
-
-
 def new_writer_id() -> str:
     """A random name for a writer: 12 characters out of `a`-`z` and `2`-`7`, 60 bits.
 

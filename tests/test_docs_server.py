@@ -75,7 +75,6 @@ def test_the_limits_of_requests_are_those_of_the_code() -> None:
     listed = [int(row[1].replace(",", "")) for row in lines_of(API, "limit")]
     real = [wire.REQUEST_LIMIT, rows.MAX_LINE, wire.MAX_PIECES, wire.SEND_LIMIT, SMALL_BODY]
     assert listed == real
-    assert ServerSettings().request_limit == wire.REQUEST_LIMIT
     assert wire.TAIL == 4096 and "up to 4,096 bytes before" in API
     assert wire.SMALL_BLOB == 1 << 20 and "up to 1 MiB" in API
 

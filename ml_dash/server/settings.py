@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from ml_dash.wire import REQUEST_LIMIT
+
 PREFIX = "ML_DASH_SERVER_"
 _PARSERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 
@@ -54,7 +56,7 @@ class ServerSettings:
     refresh_seconds: float = 30 * 86400.0
     session_seconds: float = 7 * 86400.0
     device_seconds: float = 900.0
-    request_limit: int = 48 << 20
+    request_limit: int = REQUEST_LIMIT
     body_memory: int = 128 << 20
     concurrency: int = 200
     compact_chunks: int = 64
