@@ -167,6 +167,10 @@ def test_a_renderer_of_the_users_is_used_as_it_is(experiment):
     assert np.array_equal(renderer.render(), frame), "a colour picture, and wired"
     with pytest.raises(ValueError, match=r"the renderer makes \(30, 40\); leave size out"):
         RenderHook(experiment, model, renderer=renderer, size=(48, 64))
+    model = make_model()
+    model.geom("cube").size[0] = 0.2
+    with pytest.raises(ValueError, match="the renderer is one for another model"):
+        RenderHook(experiment, model, renderer=renderer)
     renderer.close()
 
 

@@ -1,5 +1,6 @@
 """The MuJoCo hook: which rows and frames it records, when, and that it changes nothing."""
 
+import copy
 import sys
 
 import mujoco
@@ -227,6 +228,45 @@ def test_a_call_without_a_simulation_is_refused(experiment):
     other = mujoco.MjModel.from_xml_string("<mujoco/>")
     with pytest.raises(ValueError, match="another model"):
         hook(mujoco.MjData(other))
+
+
+UNNAMED = """
+<mujoco>
+  <worldbody>
+    <body><joint name="j"/><geom size="0.1"/></body>
+    <body pos="1 0 0"><freejoint/><geom size="0.1"/></body>
+  </worldbody>
+  <actuator>{}</actuator>
+</mujoco>"""
+
+
+def test_the_data_of_a_model_with_other_sizes_or_places_is_refused(experiment):
+    """It has the same names, yet MuJoCo would read beyond its arrays, or put things elsewhere."""
+    less = mujoco.MjModel.from_xml_string(UNNAMED.format('<motor joint="j"/>'))
+    more = UNNAMED.format('<general joint="j" dyntype="integrator"/>')
+    hook = RenderHook(experiment, mujoco.MjModel.from_xml_string(more), [], state=["site:*"])
+    with pytest.raises(ValueError, match="another model"):
+        hook(mujoco.MjData(less))
+
+    spec = mujoco.MjSpec.from_string(more)
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    hook = RenderHook(experiment, model, [], state=["qpos", "body:*"], every=1, prefix="again")
+    assert hook(data) == 0
+    spec.bodies[1].pos = [0.5, 0, 1]
+    _, data = spec.recompile(model, data)
+    with pytest.raises(ValueError, match="another model .* is compiled again"):
+        hook(data)
+
+
+def test_the_data_of_an_equal_model_is_as_good(experiment):
+    """Of a copy, and of one that was loaded again, in which no room was made for frames."""
+    model, data = make()
+    hook = RenderHook(experiment, model, ["front"], (100, 100), state=["qpos"], deferred=True)
+    assert hook(copy.deepcopy(data)) == 0
+    data = mujoco.MjData(make_model())
+    data.time = 1.0
+    assert hook(data) == 1 and hook.failures == 0
 
 
 # -- when -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 from ml_dash import Experiment
 from ml_dash_mujoco.painter import Look
 from ml_dash_mujoco.pictures import Labels
+from ml_dash_mujoco.simulation import saved
 
 CHANGING = (
     *("body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "geom_rgba", "geom_matid"),
@@ -48,10 +49,8 @@ class Keeper:
 
     def prepare(self, model: mujoco.MjModel, look: Look) -> None:
         """Save the model and what is to be drawn of it, for the states that follow."""
-        blob = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
-        mujoco.mj_saveModel(model, None, blob)
         settings = {"mujoco": mujoco.__version__, **self._saving, **spelled(look)}
-        content = blob.tobytes()
+        content = saved(model)
         self._key = hashlib.sha256(content + repr(settings).encode()).hexdigest()[:12]
         self._model = model
         self._before = {name: getattr(model, name).tobytes() for name in _changing(model)}

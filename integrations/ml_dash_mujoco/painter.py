@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ml_dash_mujoco.cameras import View
 from ml_dash_mujoco.contexts import NoOpenGLError, find_context, given
 from ml_dash_mujoco.pictures import Labels, depth_picture
+from ml_dash_mujoco.simulation import alike
 from ml_dash_mujoco.thread import AsItIs, Here, Place, RenderThread
 
 Picture = NDArray[Any]
@@ -82,9 +83,15 @@ class Painter:
         look: see there.
         renderer: one of the user's, to be used in the thread that made it; its own size and flags
             hold.
+
+    Raises:
+        ValueError: that renderer is one for another model.
     """
 
     def __init__(self, model: mujoco.MjModel, look: Look, renderer: Any = None) -> None:
+        own = getattr(renderer, "model", None)
+        if isinstance(own, mujoco.MjModel) and not alike(own, model):
+            raise ValueError("the renderer is one for another model; make one for that of the hook")
         self._model = model
         self._look = look
         self._given = renderer

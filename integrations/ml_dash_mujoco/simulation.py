@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import mujoco
+import numpy as np
 
 _BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 _BAD_NAMES = ("BADQPOS", "BADQVEL", "BADQACC")
@@ -69,10 +71,10 @@ class Simulation:
             before, self.model = self.model, self.source.model
             self._known = data
             return before is not self.model
-        if not _alike(data.model, self.model):
+        if not alike(data.model, self.model):
             raise ValueError(
                 "the hook was called with the data of another model than the one it was made with;"
-                " make a hook for each model"
+                " make a hook for each model, and a new one where a model is compiled again"
             )
         self._known = data
         return False
@@ -97,9 +99,27 @@ def _holder(environment: Any) -> Any:
     return base if found else None
 
 
-def _alike(model: mujoco.MjModel, other: mujoco.MjModel) -> bool:
-    """Whether a state of one model is one of the other: the same model, a copy, loaded again."""
-    return model is other or (model.names == other.names and model.nq == other.nq)
+def alike(model: mujoco.MjModel, other: mujoco.MjModel) -> bool:
+    """Whether what holds for one model holds for the other: the same, a copy, loaded again.
+
+    MuJoCo itself does not look: it reads beyond the arrays where a model has more of something.
+    """
+    if model is other:
+        return True
+    if mujoco.mj_sizeModel(model) != mujoco.mj_sizeModel(other):
+        return False
+    twin, room, own = model, model.vis.global_, other.vis.global_
+    if (room.offheight, room.offwidth) != (own.offheight, own.offwidth):
+        twin = copy.copy(model)  # a hook makes room for its frames in its own model only
+        twin.vis.global_.offheight, twin.vis.global_.offwidth = own.offheight, own.offwidth
+    return saved(twin) == saved(other)
+
+
+def saved(model: mujoco.MjModel) -> bytes:
+    """A model as its file."""
+    content = np.zeros(mujoco.mj_sizeModel(model), np.uint8)
+    mujoco.mj_saveModel(model, None, content)
+    return content.tobytes()
 
 
 def _kind(given: Any) -> str:
