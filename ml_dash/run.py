@@ -68,13 +68,12 @@ class Run(Generic[T]):
         self.details = dict(details)
         self._entered = entered
         self._left = left
-        self._root = root
+        self._root, self._decides = root, True
         self._buffer: Buffer | None = None
         self._ending = threading.RLock()  # held while it ends: what ends it may be called by that
         self._depth = 0  # how many `with` blocks are open
         self._before_end: list[Callable[[], object]] = []
-        self._last_beat = 0.0
-        self._status = "NOT STARTED"
+        self._last_beat, self._status = 0.0, "NOT STARTED"
         self._finishing: Buffer | None = None
         self._finished: FlushReport | None = None
         self.replicator: Replicator | None = None  # what sends it to a server, if we do
@@ -107,14 +106,18 @@ class Run(Generic[T]):
         """What `end` found; an empty report before."""
         return self._finished or FlushReport(written=0, pending=0)
 
-    def start(self) -> T:
+    def start(self, *, decides: bool = True) -> T:
         """Start the run, or continue it where it exists. Does nothing when it is started.
+
+        Args:
+            decides: false to add to a run that has ended: it keeps its status, however this ends.
 
         Raises:
             OSError: its folder cannot be made or written.
         """
         with starting:
             if self._buffer is None:
+                self._decides = decides
                 self._open()
             return self._entered(self.buffer)
 
@@ -166,7 +169,7 @@ class Run(Generic[T]):
             buffer.on_tick(Waiting(self.prefix, buffer, self.settings.close_timeout))
             buffer.finish_files(self.settings.close_timeout)
             buffer.show_rows(self.settings.close_timeout)  # what is lost by now is told below
-            put_end(buffer, "CLOSED" if joined else status, error)
+            put_end(buffer, status if self._decides and not joined else "CLOSED", error)
             self._finished, self._finishing = buffer.close(), None
             tell_end(self.prefix, self.backend, self._finished)
             if not joined:
@@ -263,7 +266,7 @@ class Run(Generic[T]):
 
     def _write_start(self, buffer: Buffer) -> None:
         """Say who writes: at the first write, in a forked child, after the folder was removed."""
-        root = self._root and not buffer.forked
+        root = self._root and self._decides and not buffer.forked
         put_start(buffer, self.id, self.prefix, root=root, details=self.details)
         self._last_beat = time.monotonic()
         buffer.rejoin = attach

@@ -1,5 +1,6 @@
 """Frames that are drawn after the simulation: the same as without deferring, wherever drawn."""
 
+import signal
 import subprocess
 import sys
 
@@ -154,6 +155,35 @@ def test_the_runs_status_is_the_same_however_drawing_ends(tmp_path, monkeypatch,
             render_deferred(later, progress=False)
     assert opened(experiment).status == status
     assert later.run.status != "RUNNING"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGKILL", None)])
+def test_a_signal_while_drawing_leaves_the_runs_status(tmp_path, number, status):
+    """However the process is ended that draws what another one has recorded."""
+    model, data = make()
+    experiment = Experiment("a", dash_root=tmp_path, environment=False)
+    experiment.run.start()
+    RenderHook(experiment, model, ["front"], SIZE, every=1, deferred=True)(data)
+    experiment.run.end(status, "the arm fell off" if status == "FAILED" else None)
+    script = """
+import os, sys, time
+from ml_dash import Experiment
+from ml_dash_mujoco import deferred
+
+def draw(*_):
+    os.kill(os.getpid(), int(sys.argv[2]))
+    time.sleep(30)
+
+deferred.Painter.draw = draw
+deferred.render_deferred(Experiment("a", dash_root=sys.argv[1]), progress=False)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path), str(int(number))]
+    assert subprocess.run(command, timeout=120).returncode == -number
+    run = opened(experiment)
+    assert run.status == status
+    assert run.error == ("the arm fell off" if status == "FAILED" else None)
 
 
 @needs_opengl

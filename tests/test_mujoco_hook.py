@@ -255,7 +255,7 @@ def test_the_data_of_a_model_with_other_sizes_or_places_is_refused(experiment):
     assert hook(data) == 0
     spec.bodies[1].pos = [0.5, 0, 1]
     _, data = spec.recompile(model, data)
-    with pytest.raises(ValueError, match="another model .* is compiled again"):
+    with pytest.raises(ValueError, match=r"another model .* is compiled again"):
         hook(data)
 
 

@@ -19,8 +19,6 @@ from ml_dash_mujoco.snapshot import Snapshot
 
 Row = dict[str, Any]
 
-_ENDED = ("COMPLETED", "FAILED", "CANCELLED")
-
 
 def render_deferred(
     experiment: Experiment,
@@ -32,8 +30,7 @@ def render_deferred(
     """Draw the frames that a hook has deferred, under the steps and names that its rows have.
 
     What is drawn already is left alone, so that it can be interrupted and called again. A run that
-    is not going on is continued for it, and ends with the status that it had, also when it cannot
-    be drawn.
+    is not going on is continued for it, and keeps its status, whatever ends the drawing.
 
     Args:
         experiment: the one that was recorded into, or `Experiment(…)` with the same prefix in
@@ -162,15 +159,13 @@ def _going_on(experiment: Experiment) -> Iterator[None]:
         raise FileNotFoundError(
             f"nothing was deferred in the run {experiment.prefix!r}: there is no {folder}"
         )
-    before = open_run(folder) if folder else None
-    status, error = (before.status, before.error) if before else (experiment.run.status, None)
-    experiment.run.start()
+    status = open_run(folder).status if folder else experiment.run.status
+    # Whatever ends the drawing, be it a signal, says nothing of what was recorded.
+    experiment.run.start(decides=False)
     try:
         yield
     finally:
-        # Whatever ends the drawing says nothing of what was recorded. A run that nobody had ended
-        # is left so, by an end that does not count: it was killed, or goes on elsewhere.
-        experiment.run.end(status if status in _ENDED else "CLOSED", error)
+        experiment.run.end(status)
 
 
 def _shown(rows: Iterable[Row], count: int) -> Iterator[Row]:

@@ -6,7 +6,6 @@ import hashlib
 from typing import Any
 
 import mujoco
-import numpy as np
 
 from ml_dash import Experiment
 from ml_dash_mujoco.painter import Look
