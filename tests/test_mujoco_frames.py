@@ -174,6 +174,23 @@ def test_a_renderer_of_the_users_is_used_as_it_is(experiment):
     renderer.close()
 
 
+@pytest.mark.parametrize("depth", [False, True])
+@pytest.mark.parametrize("mode", ["depth", "segmentation"])
+def test_a_renderer_of_the_users_may_be_set_to_something_else(experiment, mode, depth):
+    """The frame is one of colours all the same, and the user's next picture is what it was."""
+    model, data = make()
+    renderer = make_renderer(model)
+    getattr(renderer, f"enable_{mode}_rendering")()
+    options = {"renderer": renderer, "size": None, "depth": depth}
+    run = recorded(experiment, model, data, cameras=["front"], **options)
+    frame = run.frames("mujoco/front")[0]
+    own = renderer.render()
+    assert own.dtype == (np.float32 if mode == "depth" else np.int32)
+    getattr(renderer, f"disable_{mode}_rendering")()
+    assert np.array_equal(renderer.render(), frame)
+    renderer.close()
+
+
 def test_the_hook_may_be_called_in_any_thread(experiment):
     """One that made the model, one that steps, and then another."""
     model, data = make()

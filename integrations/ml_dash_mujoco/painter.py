@@ -7,7 +7,8 @@ import ctypes
 import os
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -82,7 +83,7 @@ class Painter:
         model: what is drawn.
         look: see there.
         renderer: one of the user's, to be used in the thread that made it; its own size and flags
-            hold.
+            hold, and it is left set to depth or segmentation where it was.
 
     Raises:
         ValueError: that renderer is one for another model.
@@ -113,7 +114,8 @@ class Painter:
         if self._unable:
             raise NoOpenGLError(self._unable)
         if self._renderer is not None:
-            return self._place.do(lambda: self._draw(data))
+            with _in_colour(self._given):
+                return self._place.do(lambda: self._draw(data))
         try:
             return self._draw_first(data)
         except NoOpenGLError as error:
@@ -212,6 +214,23 @@ class Painter:
 _painters: weakref.WeakSet[Painter] = weakref.WeakSet()
 _has_drawn = False
 _forked_after_drawing = False
+
+
+@contextmanager
+def _in_colour(renderer: Any) -> Iterator[None]:
+    """Have a renderer of the user's draw colours first, and then again what it was set to."""
+    if getattr(renderer, "_depth_rendering", False):
+        off, on = renderer.disable_depth_rendering, renderer.enable_depth_rendering
+    elif getattr(renderer, "_segmentation_rendering", False):
+        off, on = renderer.disable_segmentation_rendering, renderer.enable_segmentation_rendering
+    else:
+        yield
+        return
+    off()
+    try:
+        yield
+    finally:
+        on()
 
 
 def _close(painter: weakref.ref[Painter]) -> None:
