@@ -13,8 +13,9 @@ import numpy as np
 
 from ml_dash import Experiment, open_run
 from ml_dash_mujoco.contexts import REMEDY, NoOpenGLError
-from ml_dash_mujoco.kept import read_look
+from ml_dash_mujoco.kept import put_view, read_look
 from ml_dash_mujoco.painter import Painter
+from ml_dash_mujoco.showing import Showing
 from ml_dash_mujoco.snapshot import Snapshot
 
 Row = dict[str, Any]
@@ -94,8 +95,12 @@ class _Studio:
         room.offheight = max(room.offheight, look.size[0])
         room.offwidth = max(room.offwidth, look.size[1])
         self._files = files
-        self._model = model
-        self._changed: dict[str, Any] = {}  # with what was there before
+        self._showing = Showing(model)
+        self._views = {
+            name: (look.views[name], spelling)
+            for name, spelling in settings["views"].items()
+            if not isinstance(spelling, int)
+        }
         self._quality = settings["quality"]
         self._snapshot = Snapshot(model)
         self._painter = Painter(model, look)
@@ -114,8 +119,14 @@ class _Studio:
 
     def draw(self, row: Row) -> None:
         """Draw a moment and save its frames."""
-        self._change(row.get("changes", {}))
-        pictures = self._painter.draw(self._snapshot.put(np.array(row["state"])))
+        moved = row.get("views", {})
+        for name, (view, spelling) in self._views.items():
+            put_view(view, moved.get(name, spelling))
+        try:
+            self._showing.put(row.get("changes", {}))
+            pictures = self._painter.draw(self._snapshot.put(np.array(row["state"])))
+        finally:
+            self._showing.put({})  # other states may be drawn of the same model
         stem = row["frame"].rpartition(".")[0]
         at = {"step": row["step"], "timestamp": row["timestamp"]}
         for name, picture in pictures.colour.items():
@@ -124,18 +135,8 @@ class _Studio:
             self._files(name).save_image(picture, to=f"{stem}.png", **at)
 
     def close(self) -> None:
-        """Free the renderer, and leave the model as it was."""
-        self._change({})
+        """Free the renderer."""
         self._painter.close()
-
-    def _change(self, changes: dict[str, Any]) -> None:
-        """Have the model look as it did at a moment."""
-        for name, before in self._changed.items():
-            getattr(self._model, name)[:] = before
-        self._changed = {name: getattr(self._model, name).copy() for name in changes}
-        for name, values in changes.items():
-            array = getattr(self._model, name)
-            array[:] = np.reshape(values, array.shape)
 
 
 def _load(content: bytes, version: str) -> mujoco.MjModel:

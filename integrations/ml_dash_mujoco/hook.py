@@ -59,7 +59,8 @@ class RenderHook:
         shadows: draw shadows, which in software cost ten times the rest together.
         renderer: a `mujoco.Renderer` of your own; call the hook in the thread that made it.
         deferred: keep the state of each frame instead of drawing it, with what was changed in the
-            model (colours, sizes, places; not textures); `render_deferred` draws all afterwards.
+            model (colours, materials, sizes, places, lights, cameras; not textures, meshes or fog)
+            and in an `MjvCamera`; `render_deferred` draws all afterwards.
         prefix: put in front of `mujoco/…`, the names of tracks and frames.
         image_format: of the cameras' frames, `jpg` or `png`.
         quality: of JPEG frames, 1-100.

@@ -10,18 +10,13 @@ import mujoco
 from ml_dash import Experiment
 from ml_dash_mujoco.painter import Look
 from ml_dash_mujoco.pictures import Labels
+from ml_dash_mujoco.showing import Showing
 from ml_dash_mujoco.simulation import saved
 
-CHANGING = (
-    *("body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "geom_rgba", "geom_matid"),
-    *("site_pos", "site_quat", "site_size", "site_rgba", "mat_rgba", "mat_emission"),
-    *("mat_specular", "mat_shininess", "mat_reflectance", "cam_pos", "cam_quat", "cam_fovy"),
-    *("light_active", "light_pos", "light_dir", "light_ambient", "light_diffuse"),
-    *("tendon_rgba", "tendon_width"),
+_VIEW = (
+    *("type", "fixedcamid", "trackbodyid", "distance", "azimuth", "elevation"),
+    *(["orthographic"] if hasattr(mujoco.MjvCamera, "orthographic") else []),
 )
-"""Arrays of a model that programs change while they simulate, and that show."""
-
-_VIEW = ("type", "fixedcamid", "trackbodyid", "distance", "azimuth", "elevation")
 
 
 class Keeper:
@@ -43,16 +38,20 @@ class Keeper:
         self._root = root
         self._saving = {"ending": ending, "quality": quality}
         self._key = ""
-        self._model: mujoco.MjModel = None
-        self._before: dict[str, bytes] = {}
+        self._showing: Showing | None = None
+        self._views: dict[str, Any] = {}  # of the user's own, with how they were at first
 
     def prepare(self, model: mujoco.MjModel, look: Look) -> None:
         """Save the model and what is to be drawn of it, for the states that follow."""
         settings = {"mujoco": mujoco.__version__, **self._saving, **spelled(look)}
         content = saved(model)
         self._key = hashlib.sha256(content + repr(settings).encode()).hexdigest()[:12]
-        self._model = model
-        self._before = {name: getattr(model, name).tobytes() for name in _changing(model)}
+        self._showing = Showing(model)
+        self._views = {
+            name: (view, settings["views"][name])
+            for name, view in look.views.items()
+            if not isinstance(view, int)
+        }
         files = self._experiment.files(self._root)
         files.save_blob(content, to=f"model_{self._key}.mjb")
         files.save_json(settings, to=f"model_{self._key}.json")
@@ -66,16 +65,14 @@ class Keeper:
         """
         own = {name: row[name] for name in ("time", "episode", "frame")}
         kept = {**own, "model": self._key, "state": state}
-        changes = {
-            name: getattr(self._model, name)
-            for name, before in self._before.items()
-            if getattr(self._model, name).tobytes() != before
+        if self._showing is not None and (changes := self._showing.changes()):
+            kept["changes"] = changes
+        views = {
+            name: spelling
+            for name, (view, before) in self._views.items()
+            if (spelling := _spelled_view(view)) != before
         }
-        return {**kept, "changes": changes} if changes else kept
-
-
-def _changing(model: mujoco.MjModel) -> list[str]:
-    return [name for name in CHANGING if hasattr(model, name)]
+        return {**kept, "views": views} if views else kept
 
 
 def spelled(look: Look) -> dict[str, Any]:
@@ -111,7 +108,13 @@ def _read_view(spelling: Any) -> Any:
     if isinstance(spelling, int):
         return spelling
     view = mujoco.MjvCamera()
-    for name in _VIEW:
-        setattr(view, name, spelling[name])
-    view.lookat[:] = spelling["lookat"]
+    put_view(view, spelling)
     return view
+
+
+def put_view(view: mujoco.MjvCamera, spelling: dict[str, Any]) -> None:
+    """Have a view of the user's look as one that was spelled."""
+    for name in _VIEW:
+        if name in spelling:  # MuJoCo has come to know more of them
+            setattr(view, name, spelling[name])
+    view.lookat[:] = spelling["lookat"]
