@@ -446,6 +446,24 @@ def test_mujocos_own_reset_on_a_bad_state_begins_an_episode(experiment, before):
     assert rows[before]["time"] == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("field", ["qpos", "qfrc_applied"])
+def test_each_of_mujocos_own_resets_begins_an_episode(experiment, tmp_path, monkeypatch, field):
+    """Also right after one another, when time and MuJoCo's count of them are the same."""
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it is
+    model, data = make()
+    hook = RenderHook(experiment, model, [], every=1, state=["qpos"])
+    simulate(hook, model, data, 2)
+    for _ in range(3):
+        getattr(data, field)[7 if field == "qpos" else 6] = np.nan
+        simulate(hook, model, data, 1)
+    simulate(hook, model, data, 2)
+    rows = rows_of(experiment)
+    assert [row["episode"] for row in rows] == [0, 0, 1, 2, 3, 3, 3]
+    assert [row["step"] for row in rows] == list(range(7))
+    kind = "BADQPOS" if field == "qpos" else "BADQACC"
+    assert [row.get("reset") for row in rows] == [None] * 2 + [kind] * 3 + [None] * 2
+
+
 def test_an_episode_can_be_begun_by_hand(experiment):
     """Where simulation time does not go back, nobody else can know."""
     model, data = make()

@@ -59,6 +59,20 @@ def test_within_one_step_the_same_state_is_recorded_once(experiment):
     assert read(experiment).tracks[TRACK]["step"].tolist() == [3, 4]
 
 
+def test_the_same_state_begins_no_episode_of_its_own(experiment, tmp_path, monkeypatch):
+    """Also where it is one to which MuJoCo has reset the simulation."""
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes a log where it is
+    model, data = make()
+    hook = RenderHook(experiment, model, [], every=1)
+    for bad in (False, True, True):
+        with experiment.recorder().step():
+            data.qpos[7] = np.nan if bad else 0.0
+            mujoco.mj_step(model, data)
+            hook(data)
+            assert hook(data) is None
+    assert read(experiment).tracks[TRACK]["episode"].tolist() == [0, 1, 2]
+
+
 @needs_opengl
 def test_further_states_of_one_step_are_numbered(experiment):
     """An environment may simulate several steps in one of its own; one frame shows them."""

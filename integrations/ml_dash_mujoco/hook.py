@@ -242,7 +242,7 @@ class RenderHook:
         self._bound = True
 
     def _take(self, data: mujoco.MjData, time: float) -> int | None:
-        begins = self._episodes.see(data, time, self._seen)
+        begins = self._episodes.see(data, time, self._seen, self._places.has)
         if begins:
             self._pace.begin()
             self._granted = self._left = 0

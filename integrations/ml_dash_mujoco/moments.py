@@ -53,6 +53,11 @@ class Places:
             last.time = time
         return last
 
+    def has(self, time: float) -> bool:
+        """Whether the step that is open has the state of this time already."""
+        last = self._last
+        return last is not None and last.time == time and last.moment is self._recorder.current()
+
     def _moment(self) -> Moment:
         moment = self._recorder.current()
         if moment is None:
