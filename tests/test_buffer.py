@@ -319,6 +319,7 @@ def test_rows_that_are_refused_wait_for_nothing(
             track.append(row)
     assert waited == [] and buffer.lost == {"tracks/a": 21}
     backend.failing = False
+    assert buffer.flush(timeout=60.0).pending == 0
     assert buffer.close().pending == 0
 
 

@@ -985,12 +985,13 @@ for step in range(10**9):
 
     process = start(tmp_path, script)
     wait_for_line(process, "up")
-    wait_until(lambda: len(list((tmp_path / "dash/p/e").glob("files/data/c/*.png"))) > 100)
+    wait_until(lambda: len(list((tmp_path / "dash/p/e").glob("files/data/c/*.png"))) > 200)
     process.kill()
     process.communicate()
     found = open_run("p/e", root=tmp_path / "dash")
     aligned = found.aligned("a", frames="c")
     assert aligned.report.frames_without_row == 0
+    # Some files may have been killed before their rows.
     assert int(aligned.has_frame().sum()) == len(found.frames("c")) > 100
     for number in np.flatnonzero(aligned.has_frame())[-20:]:
         assert aligned.frame(int(number))[0, 0] == aligned["a"]["x"][number] % 256
