@@ -1151,6 +1151,24 @@ def test_copies_of_a_run_in_memory_stay_in_this_process() -> None:
 # -- children ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("end", ["COMPLETED", "FAILED", "CANCELLED"])
+def test_what_is_added_to_a_run_may_leave_its_status(
+    make: Callable[..., Experiment], end: str
+) -> None:
+    """However that ends. The next one that does not say so decides again."""
+    experiment = make()
+    experiment.run.start()
+    experiment.run.fail("the arm fell off")
+    experiment.run.start(decides=False).track("later").append({"x": 1}, step=0)
+    experiment.run.end(end, "no screen")
+    run = read(experiment)
+    assert (run.status, run.error) == ("FAILED", "the arm fell off")
+    assert len(run.tracks["later"]) == 1
+    with experiment.run:
+        pass
+    assert read(experiment).status == "COMPLETED"
+
+
 def test_a_forked_child_never_decides_the_status(tmp_path: Path) -> None:
     """Not by ending the run, nor by starting it anew and failing."""
     script = """

@@ -58,7 +58,7 @@ RICH = """
       </body>
     </body>
     <flexcomp name="cloth" type="grid" count="3 3 1" spacing="0.2 0.2 0.2" dim="2" radius="0.02"
-      pos="-0.6 0 0.8" rgba="0 1 0 1"/>
+      pos="-0.6 0 0.8" rgba="0 1 0 1"><edge equality="true"/></flexcomp>
   </worldbody>
   <tendon>
     <spatial width="0.02"><site site="low"/><site site="tip"/></spatial>
