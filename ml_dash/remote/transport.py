@@ -24,6 +24,12 @@ MOST = 64 << 20
 LONGEST = 600.0
 """Seconds that such an answer may take; a file, which is larger, only has to come fast enough."""
 
+HELD = 2 << 20
+"""Bytes of a body that something on the way may hold back, when all of it has been sent."""
+
+SLOWEST = 16 << 10
+"""Bytes a second at which they may go on from there."""
+
 _PIECE = 1 << 16
 
 
@@ -98,7 +104,7 @@ class Transport:
                 headers=dict(headers or {}),
                 auth=_Bearer(authorization),
                 allow_redirects=False,
-                timeout=self._timeout,
+                timeout=self._timeout_for(options.get("data")),
                 stream=True,
                 **options,
             )
@@ -123,6 +129,12 @@ class Transport:
                 raise garbled(self.url, "has no end")
             pieces.append(piece)
         response._content = b"".join(pieces)
+
+    def _timeout_for(self, body: Any) -> tuple[float, float]:
+        """More patience for the answer to a large body, which may not have arrived yet."""
+        connect, answer = self._timeout
+        size = len(body) if isinstance(body, (bytes, bytearray, memoryview)) else 0
+        return connect, answer + min(size, HELD) / SLOWEST
 
     def _note(self) -> None:
         self.moved = time.monotonic()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PATIENCE = 20.0
 """Seconds without any progress after which an attempt is given up."""
 
+SLOW = 8
+"""Attempts beyond that which are made on a line that is slow: each with smaller requests."""
+
 ROWS_AGAIN = 5.0
 """Seconds between two looks for rows while files are on their way."""
 
@@ -60,8 +63,9 @@ def replicate(
     replica = Replica(folder, client, prefix, verify=verify, look=True)
     back_off = back_off or BackOff()
     best = (0, 0, False)
-    since, due = time.monotonic(), _every(ROWS_AGAIN)
+    since, due, slow = time.monotonic(), _every(ROWS_AGAIN), 0
     while True:
+        begun = time.monotonic()
         try:
             replica.advance(progress, due)
             return replica.report(settled=True)
@@ -71,6 +75,8 @@ def replicate(
             if far > best:
                 best, since = far, time.monotonic()
                 back_off.reset()
+            elif error.kind == "timeout" and getattr(client, "moved", 0.0) > begun and slow < SLOW:
+                slow, since = slow + 1, time.monotonic()  # it takes bytes
             wait = back_off.next(error)
             if is_refusal(error) or time.monotonic() + wait - since > patience:
                 return replica.report(str(error), settled=True)
