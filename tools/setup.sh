@@ -114,7 +114,12 @@ stamp() {
     { cat pyproject.toml constraints.txt tools/setup.sh; pwd; "$venv/bin/python" -VV; } | cksum
 }
 
-current() { [[ -e $venv/.stamp-$1 && $(<"$venv/.stamp-$1") == "$(stamp)" ]]; }
+# Whether it is these sources that are installed: `pip install ".[torch]"` puts a copy in their place.
+editable() {
+    grep -qs '"editable": true' "$venv"/lib/python3*/site-packages/ml_dash-*.dist-info/direct_url.json
+}
+
+current() { [[ -e $venv/.stamp-$1 && $(<"$venv/.stamp-$1") == "$(stamp)" ]] && editable; }
 
 # Whether the Python packages are there; those of dev include those of demo.
 settled() { current "$what" || { [[ $what == demo ]] && current dev; }; }
