@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from functools import partial
 from typing import ClassVar
@@ -24,7 +25,14 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 import ml_dash
 from ml_dash import Experiment, MemoryBackend
 from ml_dash.reading import RunView
-from ml_dash_gymnasium import RecordToDash, read_episodes, topics, transitions, turns
+from ml_dash_gymnasium import (
+    RecordToDash,
+    endings,
+    read_episodes,
+    topics,
+    transitions,
+    turns,
+)
 from ml_dash_gymnasium.episodes import EpisodeRecorder
 
 
@@ -454,6 +462,32 @@ def test_an_environment_that_nobody_has_any_more_ends_its_episode(folder):
             env.step(0)
     first, second = read_episodes(only_run())
     assert first.complete and first.ended == "close" and second.complete
+
+
+def test_an_environment_that_a_thread_of_ours_collects_is_closed_by_another(folder):
+    """That thread writes files: it would wait for itself where there is no room for more."""
+    with Experiment("rl/left", echo=False).run as experiment:
+
+        def play():
+            env = RecordToDash(cartpole(), experiment)
+            env.reset()
+            env.step(1)
+            env.itself = env  # so that only the collector finds it
+
+        gc.collect()
+        gc.disable()
+        try:
+            play()
+            thread = threading.Thread(target=gc.collect, name="ml-dash-files-0")
+            thread.start()
+            thread.join()
+        finally:
+            gc.enable()
+        (left,) = endings._left
+        assert left.live
+        del left
+    (episode,) = read_episodes(only_run())
+    assert episode.complete and episode.ended == "close" and endings._left == []
 
 
 def test_an_environment_goes_on_when_its_run_has_ended(folder, caplog):

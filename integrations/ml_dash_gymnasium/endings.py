@@ -7,6 +7,7 @@ end before their environments are closed.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from functools import partial
 from typing import Protocol
@@ -30,6 +31,20 @@ _streams: weakref.WeakKeyDictionary[Experiment, weakref.WeakSet[Stream]] = (
 )
 
 
+_left: list[Stream] = []  # to be closed by a thread that may wait
+
+
+def put_off(stream: Stream) -> bool:
+    """Whether a stream that nobody has any more is closed later.
+
+    Garbage is collected in any thread. One that writes files cannot wait for room among them.
+    """
+    if not threading.current_thread().name.startswith("ml-dash-"):
+        return False
+    _left.append(stream)
+    return True
+
+
 def watch(experiment: Experiment, stream: Stream) -> None:
     """Close a stream when its run ends before its environment was closed.
 
@@ -43,6 +58,12 @@ def watch(experiment: Experiment, stream: Stream) -> None:
         # One call for all of them: there may be thousands, one after the other.
         experiment.run.before_end(partial(_close_all, weakref.ref(experiment)))
     streams.add(stream)
+    _close_left()
+
+
+def _close_left() -> None:
+    while _left:
+        _left.pop().close()
 
 
 def _close_all(experiment: weakref.ref[Experiment]) -> None:
@@ -50,6 +71,7 @@ def _close_all(experiment: weakref.ref[Experiment]) -> None:
     streams = None if alive is None else _streams.pop(alive, None)
     for stream in list(streams or ()):
         stream.close()
+    _close_left()
 
 
 def _after_fork_in_child() -> None:
@@ -57,6 +79,8 @@ def _after_fork_in_child() -> None:
         for stream in list(streams):
             stream.abandon()  # the parent goes on with it
     _streams.clear()
+    while _left:
+        _left.pop().abandon()
 
 
 if hasattr(os, "register_at_fork"):

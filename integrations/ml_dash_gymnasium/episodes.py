@@ -222,7 +222,7 @@ class EpisodeRecorder:
 
     def __del__(self) -> None:
         # Of an environment that nobody has any more, and that was not closed
-        if getattr(self, "_episode", None) is not None:
+        if getattr(self, "_episode", None) is not None and not endings.put_off(self):
             self.close()
 
     def abandon(self) -> None:

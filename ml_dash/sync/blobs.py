@@ -65,7 +65,8 @@ class FileSender:
         self._given_up: dict[str, str] = {}
         self._missed: dict[str, Entry] = {}  # what the server said it has not, until it has
         self._there: set[str] = set()  # what the server has of the files that are offered now
-        self._part = wire.PART_SIZE  # halved where a proxy takes no requests of that size
+        self._part = wire.PART_SIZE  # less where larger ones do not get through
+        self._together = wire.SEND_LIMIT  # likewise, of small files in one request
         self._lowered = 0.0
 
     def unsent(self) -> tuple[int, int]:
@@ -190,8 +191,9 @@ class FileSender:
         """Send files, of which no two are the same; what cannot be sent is waited for."""
         large = [entry for entry in entries if entry.size > wire.SMALL_BLOB]
         small = [entry for entry in entries if entry.size <= wire.SMALL_BLOB]
+        self._grow()
         with Pool(progress and (lambda: progress(self.files))) as pool:
-            for batch in batches(small):
+            for batch in batches(small, self._together):
                 pool.submit(partial(self._send_small, batch))
             for entry in large:
                 pool.submit(partial(self._send_large, entry))
@@ -219,7 +221,7 @@ class FileSender:
 
     def _send_small(self, batch: list[Entry]) -> None:
         """Send several files in one request; in two where that is too large."""
-        from ml_dash.remote import RejectedError
+        from ml_dash.remote import RejectedError, UnreachableError
         from ml_dash.remote.answers import field
 
         found: list[tuple[Entry, bytes]] = []
@@ -237,6 +239,10 @@ class FileSender:
                 "POST", f"{self._path}/blobs", body=body, headers={"Content-Type": wire.FRAMES}
             )
             field(self._client, answer, "stored", int)
+        except UnreachableError as error:
+            if error.kind == "timeout":  # a slow line may get fewer of them through
+                self._together, self._lowered = max(LEAST, len(body) // 2), time.monotonic()
+            raise
         except RejectedError as error:
             if error.code != "too_large":
                 raise
@@ -281,7 +287,6 @@ class FileSender:
                 entry.seen, entry.again = signature(file), math.inf
                 if os.fstat(file.fileno()).st_size != entry.size:
                     raise ReplacedError("another file has taken its place")
-                self._grow()
                 while part := send_parts(self._client, self._path, entry, file, self._part):
                     entry.again = time.monotonic() + AGAIN
                     self._lower(smaller(part))
@@ -309,8 +314,10 @@ class FileSender:
 
     def _grow(self) -> None:
         """Try larger parts again after a while: what took none may be gone."""
-        if self._part < wire.PART_SIZE and time.monotonic() - self._lowered > LARGER:
-            self._part, self._lowered = min(wire.PART_SIZE, self._part * 8), time.monotonic()
+        if time.monotonic() - self._lowered > LARGER:
+            self._part = min(wire.PART_SIZE, self._part * 8)
+            self._together = min(wire.SEND_LIMIT, self._together * 8)
+            self._lowered = time.monotonic()
 
     def _done(self, entry: Entry, size: int) -> None:
         self.files += 1

@@ -67,12 +67,12 @@ def unreadable(error: Exception) -> ReplacedError:
     return ReplacedError(f"it cannot be read: {error}")
 
 
-def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Small files, as many as go into one request."""
+def batches(entries: Iterable[Entry], limit: int = wire.SEND_LIMIT) -> Iterator[list[Entry]]:
+    """Small files, as many as go into one request of about `limit` bytes."""
     batch: list[Entry] = []
     size = 0
     for entry in entries:
-        if batch and (size + entry.size > wire.SEND_LIMIT or len(batch) >= 1000):
+        if batch and (size + entry.size > limit or len(batch) >= 1000):
             yield batch
             batch, size = [], 0
         batch.append(entry)

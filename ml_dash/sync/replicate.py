@@ -12,8 +12,8 @@ from ml_dash.sync.report import ReplicaReport
 from ml_dash.sync.trouble import BackOff, is_refusal
 
 if TYPE_CHECKING:
-    from ml_dash.remote import RemoteClient
-    from ml_dash.sync.replica import Progress
+    from ml_dash.remote import RemoteClient, RemoteError
+    from ml_dash.sync.replica import Progress, Replica
 
 PATIENCE = 20.0
 """Seconds without any progress after which an attempt is given up."""
@@ -73,14 +73,20 @@ def replicate(
             report = replica.report()
             far = (report.bytes, report.files, replica.connected)
             if far > best:
-                best, since = far, time.monotonic()
+                best, since, slow = far, time.monotonic(), 0
                 back_off.reset()
-            elif error.kind == "timeout" and getattr(client, "moved", 0.0) > begun and slow < SLOW:
+            elif slow < SLOW and _is_slow(error, replica, begun):
                 slow, since = slow + 1, time.monotonic()  # it takes bytes
             wait = back_off.next(error)
             if is_refusal(error) or time.monotonic() + wait - since > patience:
                 return replica.report(str(error), settled=True)
             sleep(wait)
+
+
+def _is_slow(error: RemoteError, replica: Replica, begun: float) -> bool:
+    """Whether the server is there, and an attempt since `begun` failed by the line alone."""
+    moved: float = getattr(replica.client, "moved", 0.0)
+    return error.kind == "timeout" and replica.connected and moved > begun
 
 
 def _every(seconds: float) -> Callable[[], bool]:

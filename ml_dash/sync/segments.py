@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
 
 _LEAST = 1 << 13  # bytes that any server, and any proxy before it, takes in one request
-_AGAIN = 60.0  # seconds after which a request may be larger again
+_LARGER = 60.0  # seconds after which a request may be larger again
 
 _PATIENCE = 50  # answers in a row that a segment is elsewhere before it is left to the next pass
 
@@ -92,7 +92,8 @@ class RowSender:
         self._path = f"/runs/{run}"
         self._ends: dict[str, int] = {}
         self._limit = wire.SEND_LIMIT
-        self._halved = 0.0
+        self._lowered = 0.0
+        self._made = time.monotonic()
         self._moved: dict[str, int] = {}
         self._torn: set[str] = set()  # ends within a line, whose writer may still be at it
 
@@ -211,6 +212,8 @@ class RowSender:
                 return None
             whole, last = len(data), True
         silent = self._silent.get(Segment(path, size).writer, 0.0)
+        if silent:  # and has been since
+            silent += time.monotonic() - self._made
         return Piece(path, end, wire.tail_crc(before), data[:whole], last, silent)
 
     # -- sending ---------------------------------------------------------------------------------
@@ -283,14 +286,14 @@ class RowSender:
 
     def _lower(self, size: int) -> None:
         """Make the next requests smaller than one of `size` bytes."""
-        self._halved = time.monotonic()
+        self._lowered = time.monotonic()
         self._limit = max(_LEAST, min(size, self._limit) // 2)
 
     def _grow(self) -> None:
         """Try larger requests again after a while: what took none may be gone."""
-        if self._limit < wire.SEND_LIMIT and time.monotonic() - self._halved > _AGAIN:
+        if self._limit < wire.SEND_LIMIT and time.monotonic() - self._lowered > _LARGER:
             self._limit = min(wire.SEND_LIMIT, self._limit * 8)
-            self._halved = time.monotonic()
+            self._lowered = time.monotonic()
 
 
 def compressed(body: bytes) -> bytes:

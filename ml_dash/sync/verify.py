@@ -108,10 +108,12 @@ def _replaced(client: RemoteClient, run_path: str, backend: LocalBackend) -> Ite
 
     So it is where two folders of one prefix were begun apart, or the run went on elsewhere.
     """
-    there = {str(row.get("path")): row.get("sha256") for row in file_rows(client, run_path)}
+    there = {str(row.get("path")): row for row in file_rows(client, run_path)}
     for row in Files(Source(backend)).list():
-        if there.get(row["path"], row.get("sha256")) != row.get("sha256"):
-            yield f"{row['path']}: the server has another file of this path, which was saved later"
+        other = there.get(row["path"], row)
+        if other.get("sha256") != row.get("sha256"):
+            when = "later" if other.get("timestamp", 0.0) > row["timestamp"] else "earlier"
+            yield f"{row['path']}: the server has another file of this path, saved {when}"
 
 
 def _missing_files(
