@@ -301,6 +301,27 @@ def test_a_disk_that_stays_full_bounds_the_wait_and_counts_the_loss(
     assert kept == [*range(100 - lost), 1000]
 
 
+def test_a_flush_tells_of_what_was_recorded_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not of what comes while it waits, from another thread or the run itself."""
+    buffer = Buffer(LocalBackend(tmp_path), Settings())
+    drain = RowWriter.drain_once
+
+    def busy(self: RowWriter, *given: Any) -> bool:
+        done = drain(self, *given)
+        buffer.put("tracks/b", b"{}\n")
+        return done
+
+    monkeypatch.setattr(RowWriter, "drain_once", busy)
+    buffer.put("tracks/a", b"{}\n")
+    report = buffer.flush()
+    assert report.ok and report.pending == 0, report
+    assert buffer.report().pending > 0
+    monkeypatch.undo()
+    assert buffer.close().ok
+
+
 def test_rows_that_are_refused_wait_for_nothing(
     backend: FaultyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,11 +209,16 @@ class Buffer:
         if self.interrupted:
             return self.report()
         begun = time.monotonic()
-        self._pool.wait(timeout)
-        self.show_rows(None if timeout is None else begun + timeout - time.monotonic())
+        saved = self._pool.wait(timeout)
+        shown = self.show_rows(None if timeout is None else begun + timeout - time.monotonic())
         if fsync:
             self._rows.sync(self._settled())
-        return self.report()
+        report = self.report()
+        if self.closed:
+            return report
+        # What others have recorded meanwhile was not asked about.
+        report = replace(report, pending_files=0) if saved else report
+        return replace(report, pending=0) if shown else report
 
     def settle(self, path: str) -> None:
         """Have the disk confirm a file, too, when it is asked to confirm the rows."""
@@ -224,13 +230,16 @@ class Buffer:
             found.append(self._unsettled.popleft())
         return found
 
-    def show_rows(self, timeout: float | None = None) -> None:
+    def show_rows(self, timeout: float | None = None) -> bool:
         """Wait until the rows handed over so far are where readers see them; as `flush` waits."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not (self.closed or self.interrupted) and not self._rows.drain_once(deadline):
+        while not (self.closed or self.interrupted):
+            if self._rows.drain_once(deadline):
+                return True
             if self._outage.left() <= 0 or (deadline is not None and time.monotonic() >= deadline):
                 break
             time.sleep(PAUSE)
+        return False
 
     def report(self) -> FlushReport:
         """How things stand, without waiting."""
