@@ -48,8 +48,8 @@ class Transport:
     Args:
         url: the server's, as `server_url` gives it; errors name it.
         timeout: seconds to connect, and between two pieces of an answer; after a large body more,
-            see `HELD`. One that began to come
-            may besides be waited for no longer than this and a second for each 8 KiB of it.
+            see `HELD`. One that began to come may besides be waited for no longer than this and a
+            second for each 8 KiB of it.
 
     Attributes:
         moved: when bytes last went out or came in, by `time.monotonic()`.
