@@ -210,6 +210,36 @@ def test_control_c_prints_no_traceback(root: Path) -> None:
     assert (done.returncode, done.stderr) == (128 + signal.SIGINT, b"")
 
 
+@pytest.mark.parametrize("then", ["time.sleep(60)", "pass"])
+def test_control_c_in_a_finalizer_ends_a_command(root: Path, then: str) -> None:
+    """Where Python drops what is raised: the command went on, as if nobody had pressed it."""
+    code = f"""
+import os, signal, sys, time, weakref
+from ml_dash.cli import main, screen
+
+class Connection:
+    pass
+
+def line(*_):
+    screen.Screen.line = lambda *_: None
+    held = Connection()
+    weakref.finalize(held, lambda: os.kill(os.getpid(), signal.SIGINT))
+    del held
+    {then}
+
+screen.Screen.line = line
+sys.exit(main(["logs", "robotics/arm", "--root", sys.argv[1]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(root)],
+        env=environ(),
+        capture_output=True,
+        check=False,
+        timeout=40,
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, b"")
+
+
 def test_control_c_while_a_command_begins_is_no_crash(root: Path) -> None:
     """Also within the import of a package that does not expect to be interrupted."""
     code = """

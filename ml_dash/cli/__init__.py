@@ -19,6 +19,7 @@ from ml_dash.cli.command import BROKEN_PIPE, FAILED, INTERRUPTED, Command, Comma
 from ml_dash.cli.copies import DELETE, DOWNLOAD
 from ml_dash.cli.doctor import DOCTOR
 from ml_dash.cli.export import EXPORT
+from ml_dash.cli.interrupts import heeded
 from ml_dash.cli.logs import LOGS
 from ml_dash.cli.pictures import FRAMES, PLOT, VIDEO
 from ml_dash.cli.runs import LIST, SHOW
@@ -71,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     screen = Screen()
     try:
         try:
-            code = _run(argv, screen)
+            with heeded():
+                code = _run(argv, screen)
         finally:
             screen.close()
     except KeyboardInterrupt:
