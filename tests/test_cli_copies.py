@@ -289,6 +289,29 @@ def test_a_run_of_long_ago_is_not_running_when_it_is_sent(
     assert run["updated"] > begun + days - 60
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_server_tells_the_duration_that_the_folder_tells(
+    logged_in: Line, tmp_path: Path, killed: bool
+) -> None:
+    """Of a run that was continued after a pause, sent by a machine whose clock is a day behind."""
+    root, prefix = tmp_path / "runs", f"robotics/again-{killed}"
+    folder = record(root, prefix)
+    for path in folder.glob("**/*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            row["timestamp"] -= 86_400.0
+            row |= {"pid": 2**22 + 1, "host": "gone"} if row.get("event") == "start" else {}
+        ended = [row for row in rows if row.get("event") != "end"]
+        kept = ended if killed else rows
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    record(root, prefix)
+    assert logged_in("sync", folder).code == 0
+    here = json.loads(logged_in("list", "--json", "--root", root).out)
+    there = json.loads(logged_in("list", prefix, "--json", "--server").out)
+    assert there[0]["duration"] == pytest.approx(here[0]["duration"], abs=1e-5)
+    assert 0 < here[0]["duration"] < 60
+
+
 def test_a_run_of_another_server_is_not_sent_to_this_one(
     logged_in: Line, anna: Person, server: ServerProcess, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from cli_process import CommandLine, command, environ, experiment, killed_run
 
-from ml_dash.cli.overview import active_seconds
+from ml_dash.cli.overview import seconds_of
 from ml_dash.cli.text import width
 from ml_dash.reading.status import Session
 
@@ -322,5 +322,5 @@ def test_pauses_between_sessions_are_no_part_of_the_duration() -> None:
         Session("c", start=8.0, last_seen=12.0, status="INTERRUPTED"),
         Session("d", start=100.0, status="RUNNING"),
     ]
-    assert active_seconds(sessions, now=103.0) == 15.0
-    assert active_seconds([], now=1.0) == 0.0
+    assert seconds_of(sessions, now=103.0) == 15.0
+    assert seconds_of([], now=1.0) == 0.0

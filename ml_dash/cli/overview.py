@@ -161,17 +161,13 @@ def sizes_of(view: RunView) -> dict[str, int]:
     return {room: size for room, size in found.items() if size}
 
 
-def active_seconds(sessions: Iterable[Session], now: float) -> float:
-    """For how long at least one session of a run went on; pauses between them do not count."""
-    from ml_dash.reading.status import RUNNING
+def seconds_of(sessions: Iterable[Session], now: float) -> float:
+    """For how long at least one session of a run went on, up to now where it still does."""
+    from ml_dash.reading.status import RUNNING, active_seconds
 
-    total = 0.0
-    covered = float("-inf")
-    for session in sorted(sessions, key=lambda session: session.start):
-        end = now if session.status == RUNNING else session.end or session.last_seen
-        total += max(0.0, end - max(session.start, covered))
-        covered = max(covered, end)
-    return total
+    return active_seconds(
+        (own.start, now if own.status == RUNNING else own.end or own.last_seen) for own in sessions
+    )
 
 
 def _streams(view: RunView, progress: Callable[[str], None]) -> list[StreamFacts]:

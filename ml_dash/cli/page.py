@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.cli.json_text import compact
-from ml_dash.cli.overview import Overview, active_seconds, details_of, texts
+from ml_dash.cli.overview import Overview, seconds_of, details_of, texts
 from ml_dash.cli.quantities import count, duration, moment, moments, rate, size
 from ml_dash.cli.screen import STATUS_STYLES, Screen
 from ml_dash.cli.table import Column, lines
@@ -90,7 +90,7 @@ def _print_head(page: _Page, view: RunView, overview: Overview) -> None:
     sessions = view.sessions
     pairs = {
         "started": moment(sessions[0].start) if sessions else "",
-        "duration": duration(active_seconds(sessions, time.time())) if sessions else "",
+        "duration": duration(seconds_of(sessions, time.time())) if sessions else "",
         "tags": printable(", ".join(details.tags)),
         "bindrs": printable(", ".join(details.bindrs)),
         "id": printable(view.id),
@@ -156,7 +156,7 @@ def _print_sessions(page: _Page, view: RunView) -> None:
             printable(session.id),
             printable(session.status),
             moment(session.start),
-            duration(active_seconds([session], now)),
+            duration(seconds_of([session], now)),
             printable(f"{session.host or '?'}:{session.pid or '?'}"),
             "" if session.root else "child",
         )

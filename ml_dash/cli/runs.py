@@ -104,15 +104,11 @@ def _remote_entries(url: str, pattern: str | None) -> Iterator[_Entry]:
     for run in runs_of(client):
         prefix, started = str(run["prefix"]), run.get("started")
         if _wanted(prefix, pattern):
-            begun = float(started) if started is not None else None
-            status = str(run.get("status"))
-            last = run.get("ended") or run.get("heartbeat") or run.get("updated")
-            end = time.time() if status == "RUNNING" else last
             yield _Entry(
-                status=status,
+                status=str(run.get("status")),
                 prefix=prefix,
-                started=begun,
-                duration=max(0.0, float(end or 0.0) - begun) if begun is not None else 0.0,
+                started=float(started) if started is not None else None,
+                duration=float(run.get("duration") or 0.0),
                 size=int(run.get("size") or 0) + int(run.get("file_bytes") or 0),
                 tags=texts(run.get("tags")),
                 folder=f"{client.url}/{prefix}",
@@ -130,14 +126,14 @@ def _wanted(prefix: str, pattern: str | None) -> bool:
 
 
 def _entry(view: RunView) -> _Entry:
-    from ml_dash.cli.overview import active_seconds, details_of, sizes_of
+    from ml_dash.cli.overview import seconds_of, details_of, sizes_of
 
     sessions = view.sessions
     return _Entry(
         status=view.status,
         prefix=view.prefix,
         started=sessions[0].start if sessions else None,
-        duration=active_seconds(sessions, time.time()),
+        duration=seconds_of(sessions, time.time()),
         size=sum(sizes_of(view).values()),
         tags=details_of(view).tags,
         folder=str(view.folder),

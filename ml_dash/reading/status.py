@@ -88,6 +88,16 @@ class Life:
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def last_seen(self) -> float:
+        """When one of its sessions last gave a sign of life."""
+        return max((session.last_seen for session in self.sessions), default=0.0)
+
+    @property
+    def active(self) -> float:
+        """For how many seconds sessions went on, as far as they were seen; without pauses."""
+        return active_seconds((own.start, own.end or own.last_seen) for own in self.sessions)
+
+    @property
     def lost(self) -> dict[str, int]:
         """What all sessions could not write, by stream."""
         total: dict[str, int] = {}
@@ -101,6 +111,20 @@ class Life:
         """Why the run failed, if it did."""
         last = _deciding(self.sessions)
         return last.error if last is not None else None
+
+
+def active_seconds(spans: Iterable[tuple[float, float]]) -> float:
+    """For how long at least one session of a run went on; pauses between them do not count.
+
+    Args:
+        spans: of each session when it began, and when it ended or was last seen.
+    """
+    total = 0.0
+    covered = float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, covered))
+        covered = max(covered, end)
+    return total
 
 
 def fold_life(rows: Iterable[Mapping[str, Any]], now: float | None = None) -> Life:

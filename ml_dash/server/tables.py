@@ -158,6 +158,8 @@ class Run(Table):
     ended: Mapped[float | None] = mapped_column(Float)
     heartbeat: Mapped[float | None] = mapped_column(Float)
     """When one of its sessions last gave a sign of life, by the server's clock."""
+    active: Mapped[float] = mapped_column(Float, default=0.0)
+    """Seconds that its sessions went on, by their own clocks, up to that sign; without pauses."""
     lives_until: Mapped[float | None] = mapped_column(Float)
     """Until then a session that did not end is taken to live, so that the run is RUNNING."""
     rows: Mapped[int] = mapped_column(Big, default=0)

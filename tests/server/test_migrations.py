@@ -135,7 +135,8 @@ def test_a_database_of_before_the_sizes_of_files_is_brought_forward(
     migrations.upgrade(data)
     run_id = data.transaction(recorded)
     with data.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE runs DROP COLUMN file_bytes"))
+        for column in ("file_bytes", "active"):
+            connection.execute(text(f"ALTER TABLE runs DROP COLUMN {column}"))
     set_version(data, "0001")
     if data.is_sqlite:
         prepare(settings)
@@ -149,6 +150,22 @@ def test_a_database_of_before_the_sizes_of_files_is_brought_forward(
     with data.reading() as session:
         assert session.get_one(Run, run_id).file_bytes == 5
         assert session.query(File).count() == 2
+
+
+def test_a_database_of_before_the_durations_is_brought_forward(data: Database) -> None:
+    """For how long runs went on is counted from what was kept of their sessions."""
+    migrations.upgrade(data)
+    run_id = data.transaction(recorded)
+    ended, killed = {"start": 100.0, "end": 110.0, "seen": 110.0}, {"start": 500.0, "seen": 530.0}
+    sessions = {"sessions": {"w": ended, "x": killed, "joined": {"seen": 900.0}}}
+    data.transaction(lambda session: setattr(session.get_one(Run, run_id), "folded", sessions))
+    with data.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE runs DROP COLUMN active"))
+    set_version(data, "0002")
+    migrations.upgrade(data)
+    assert migrations.differences(data) == []
+    with data.reading() as session:
+        assert session.get_one(Run, run_id).active == 40.0
 
 
 def test_a_table_that_is_made_anew_takes_nothing_with_it(

@@ -31,7 +31,8 @@ class Pulse:
         self.open = False
         self._rows: list[Row] = []
         self._beats: dict[Any, Row] = {}  # the latest alone: a long run has very many
-        self._last: float | None = None  # when the last of those that are gone was last seen
+        # When the last was seen of those that are gone, and for how long they went on
+        self._gone: tuple[float, float] | None = None
 
     def take(self, rows: Iterable[Row]) -> None:
         """Take in rows of the stream `run`."""
@@ -60,11 +61,11 @@ class Pulse:
         if not life.sessions:
             return False
         if self.alive or grown:
-            self._last = None
-        if not self.alive and self._last is None:  # as whoever reads the folder finds it
+            self._gone = None
+        if not self.alive and self._gone is None:  # as whoever reads the folder finds it
             see_last_rows(Source(backend, recover=False), life.sessions)
-            self._last = max(session.last_seen for session in life.sessions)
-        run.heartbeat = self._last or max(session.last_seen for session in life.sessions)
+            self._gone = life.last_seen, life.active
+        run.heartbeat, run.active = self._gone or (life.last_seen, life.active)
         if not self.open:
             return False
         before = run.lives_until

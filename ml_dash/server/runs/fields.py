@@ -61,9 +61,9 @@ def status(now: float) -> ColumnElement[str]:
 
 
 def duration(now: float) -> ColumnElement[float]:
-    """Seconds that a run has taken, as pages show it: up to now, its end, or its last sign."""
-    end = func.coalesce(Run.ended, Run.heartbeat, Run.updated)
-    found: ColumnElement[float] = case((_lives(now), now), else_=end) - Run.started
+    """Seconds that a run went on; one that lives goes on since its last sign, by our clock."""
+    since = case((Run.started.is_(None), None), (_lives(now), now - Run.heartbeat), else_=0.0)
+    found: ColumnElement[float] = Run.active + since
     return found
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ml_dash.reading.files import INDEX
-from ml_dash.reading.status import STALE
+from ml_dash.reading.status import STALE, active_seconds
 from ml_dash.server.runs.clean import clean, is_clean, is_path, plain, text
 from ml_dash.server.runs.index import LONGEST_TAG, flatten, index_tags, index_values
 from ml_dash.server.tables import File, Run
@@ -38,11 +38,15 @@ class Added(NamedTuple):
         rows: in the order they were written.
         heard: when their writer last gave a sign of life. By our clock: theirs may be wrong by
             years.
+        writer: who wrote them, `""` where nobody asks how long it went on.
+        stamped: the last timestamp that it took from its clock.
     """
 
     stream: str
     rows: list[Row]
     heard: float
+    writer: str = ""
+    stamped: float | None = None
 
 
 def after_append(session: Session, run: Run, added: Iterable[Added]) -> None:
@@ -56,7 +60,7 @@ def after_append(session: Session, run: Run, added: Iterable[Added]) -> None:
     before = run.params, run.metrics, run.details, list(run.tags)
     folded = {**run.folded, "times": dict(run.folded.get("times", {}))}
     settle = False
-    for stream, rows, heard in added:
+    for stream, rows, heard, writer, stamped in added:
         room = stream.partition("/")[0]
         if stream == "run":
             settle = True
@@ -70,8 +74,10 @@ def after_append(session: Session, run: Run, added: Iterable[Added]) -> None:
             _take_files(session, run, rows)
         if any(row.get("event") != "update" for row in rows) or stream != "run":
             run.heartbeat = max(run.heartbeat or heard, heard)
+        _take_stamp(folded, writer, stamped)
     if settle:
         _settle(run, folded)
+    run.active = _active(folded)
     run.folded = folded
     _index(session, run, *before)
 
@@ -110,6 +116,22 @@ def _take_life(run: Run, folded: Row, row: Row, heard: float) -> None:
     environment = row.get("environment")
     if isinstance(environment, dict) and _is_newer(folded, "environment", at):
         folded["git"] = clean(environment.get("git"))
+
+
+def _take_stamp(folded: Row, writer: str, stamped: float | None) -> None:
+    known: dict[str, float] = folded.get("stamps", {})
+    if writer and stamped is not None and stamped > known.get(writer, 0.0):
+        folded["stamps"] = {**known, writer: stamped}
+
+
+def _active(folded: Row) -> float:
+    """Seconds that sessions went on, each by its own clock from its first row to its last."""
+    sessions, stamps = folded.get("sessions", {}), folded.get("stamps", {})
+    return active_seconds(
+        (own["start"], own.get("end") or max(own["seen"], stamps.get(name, 0.0)))
+        for name, own in sessions.items()
+        if "start" in own
+    )
 
 
 def _settle(run: Run, folded: Row) -> None:

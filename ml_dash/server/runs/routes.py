@@ -171,6 +171,13 @@ def shown(data: Database, run_id: str, now: float) -> dict[str, Any]:
     return to_json(*found, now)
 
 
+def _duration(run: Run, now: float | None) -> float | None:
+    """As `fields.duration` has it in SQL; `now` where it lives."""
+    if run.started is None:
+        return None
+    return run.active + (now - run.heartbeat if now and run.heartbeat else 0.0)
+
+
 def to_json(run: Run, project: str, namespace: str, now: float) -> dict[str, Any]:
     """A run as the API shows it. One that gave no sign of life for long counts as interrupted."""
     lives = (run.lives_until or 0.0) >= now
@@ -188,6 +195,7 @@ def to_json(run: Run, project: str, namespace: str, now: float) -> dict[str, Any
         "ended": None if lives else run.ended,
         "updated": run.updated,
         "heartbeat": run.heartbeat,
+        "duration": _duration(run, now if lives else None),
         "description": run.description,
         "tags": run.tags,
         "bindrs": run.bindrs,

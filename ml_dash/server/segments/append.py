@@ -52,6 +52,10 @@ class _Piece:
     def stream(self) -> str:
         return self.path.rpartition("/")[0]
 
+    @property
+    def writer(self) -> str:
+        return self.path.rpartition("/")[2].removesuffix(".jsonl").partition("-")[0]
+
 
 def append(
     data: Database,
@@ -170,7 +174,9 @@ def _commit(
         rows += sum(each.chunk.count for each in piece.stored)
         size += len(piece.text)
         fresh = [row for each in piece.stored for row in each.chunk.rows]
-        added.append(Added(piece.stream, fresh, now - piece.silent))
+        stamps = [s for each in piece.stored if (s := each.chunk.stamped) is not None]
+        heard = now - piece.silent
+        added.append(Added(piece.stream, fresh, heard, piece.writer, max(stamps, default=None)))
         answers[piece.number] = {
             "segment": piece.path,
             "state": "taken",

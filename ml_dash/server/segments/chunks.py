@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ml_dash.reading.lines import Problems, decode_block
+from ml_dash.reading.merge import EXPLICIT
 from ml_dash.server.store import LostError, ObjectStore
 from ml_dash.server.tables import Chunk
 
@@ -32,6 +33,7 @@ class Draft:
         rows: decoded, where the run's own row of the database is folded from them; others take
             many times the memory of their text.
         sha256: of the lines.
+        stamped: the last timestamp that the writer took from its own clock.
     """
 
     text: bytes
@@ -41,6 +43,7 @@ class Draft:
     steps: tuple[int, int] | None
     times: tuple[float, float] | None
     ordered: bool
+    stamped: float | None
 
 
 def draft_chunks(text: bytes, segment: str) -> list[Draft]:
@@ -112,6 +115,7 @@ def _draft(text: bytes, segment: str) -> Draft:
         (clamp(min(steps)), clamp(max(steps))) if steps else None,
         (min(times), max(times)) if times else None,
         all(a <= b for a, b in pairwise(times)),
+        next((row["timestamp"] for row in reversed(rows) if not row.get(EXPLICIT)), None),
     )
 
 

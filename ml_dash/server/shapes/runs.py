@@ -49,6 +49,7 @@ class Run(TypedDict):
     ended: float | None
     updated: float
     heartbeat: float | None
+    duration: float | None
     description: str | None
     tags: list[str]
     bindrs: list[str]

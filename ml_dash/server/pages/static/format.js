@@ -52,11 +52,14 @@ export function duration(seconds) {
   return `${sign}${minutes} min ${Math.floor(all % 60)} s`;
 }
 
+/** When each run was told, to have those that go on grow older. @type {WeakMap<object, number>} */
+const told = new WeakMap();
+
 /** For how many seconds a run has gone on; NaN where its start is not known. @param {any} run @returns {number} */
 export function lasted(run) {
-  if (run.started === null) return NaN;
-  const running = run.status === "RUNNING";
-  return (running ? Date.now() / 1000 : (run.ended ?? run.heartbeat ?? run.updated)) - run.started;
+  const now = Date.now() / 1000;
+  if (!told.has(run)) told.set(run, now);
+  return run.duration === null ? NaN : run.duration + (run.status === "RUNNING" ? now - (told.get(run) ?? now) : 0);
 }
 
 /** A moment by the clock of whoever looks. @param {number | null} seconds since 1970 */
