@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ml_dash.cli.json_text import compact
-from ml_dash.cli.overview import Overview, seconds_of, details_of, texts
+from ml_dash.cli.overview import Overview, details_of, seconds_of, texts
 from ml_dash.cli.quantities import count, duration, moment, moments, rate, size
 from ml_dash.cli.screen import STATUS_STYLES, Screen
 from ml_dash.cli.table import Column, lines

@@ -126,7 +126,7 @@ def _wanted(prefix: str, pattern: str | None) -> bool:
 
 
 def _entry(view: RunView) -> _Entry:
-    from ml_dash.cli.overview import seconds_of, details_of, sizes_of
+    from ml_dash.cli.overview import details_of, seconds_of, sizes_of
 
     sessions = view.sessions
     return _Entry(
