@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml_dash import dotted, wire
@@ -269,11 +269,15 @@ def test_what_is_told_of_a_run_does_not_depend_on_the_order_of_arrival(inside: I
 NAMES = st.sampled_from(["a", "a.b", "a.b.c", "a.c", "ab", "b", "b.a"])
 
 
-@given(st.lists(st.tuples(NAMES, st.integers(0, 9)), max_size=12), st.randoms())
+VALUES = st.integers(0, 9) | st.just({})
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=12), st.randoms())
 def test_params_that_replace_each_other_are_told_as_they_are_read(
-    sets: list[tuple[str, int]], order: random.Random
+    sets: list[tuple[str, object]], order: random.Random
 ) -> None:
-    """A name takes away those above and below it, in whatever order the rows arrive."""
+    """Values and empty groups take away what they do, in whatever order the rows arrive."""
     rows = [
         {"timestamp": float(at), "params": {name: value}} for at, (name, value) in enumerate(sets)
     ]
@@ -282,7 +286,8 @@ def test_params_that_replace_each_other_are_told_as_they_are_read(
     found: dict[str, Any] = {}
     for row in arriving:
         found = runs_fold._take_params(folded, found, [row])
-    assert found == dotted.fold(rows)
+    read = dotted.fold(rows)
+    assert found == {name: "{}" if value == {} else value for name, value in read.items()}
 
 
 def test_a_writer_that_is_gone_gives_no_sign_of_life(inside: Inside) -> None:

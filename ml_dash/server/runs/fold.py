@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from ml_dash.reading.files import INDEX
 from ml_dash.reading.status import STALE, active_seconds
 from ml_dash.server.runs.clean import clean, is_clean, is_path, plain, text
+from ml_dash.server.runs.giving_way import EMPTY, VALUE, Values
 from ml_dash.server.runs.index import LONGEST_TAG, flatten, index_tags, index_values
 from ml_dash.server.tables import File, Run
 
@@ -170,29 +171,18 @@ def _decide(run: Run, folded: Row, sessions: list[Row]) -> None:
 
 def _take_params(folded: Row, known: Row, rows: list[Row]) -> Row:
     found = dict(known)
+    values = Values(found, folded["times"])
     for row in rows:
-        values = row.get("params")
-        for name, value in values.items() if isinstance(values, dict) else ():
+        params = row.get("params")
+        for name, value in params.items() if isinstance(params, dict) else ():
             key, at = str(clean(name)), float(row["timestamp"])
+            kind = EMPTY if value == {} else VALUE
             room = key in found or len(found) < MOST
-            if room and _is_newer(folded, f"params {key}", at):
-                _set_param(found, folded["times"], key, value, at)
+            if room and _is_newer(folded, f"{kind} {key}", at):
+                if kind == VALUE:
+                    found[key] = plain(value)
+                values.settle(key)
     return found
-
-
-def _set_param(found: Row, times: dict[str, float], key: str, value: Any, at: float) -> None:
-    """Set one as of its time: earlier ones above and below it go, and it goes for later ones."""
-    others = [key[:place] for place, char in enumerate(key) if char == "."]
-    if value != {}:  # which takes nothing below it away
-        below = f"params {key}."
-        others += [name.removeprefix("params ") for name in times if name.startswith(below)]
-    later = [name for name in others if times.get(f"params {name}", at) > at]
-    for name in set(others).difference(later):
-        found.pop(name, None)
-    if later or (value == {} and any(name.startswith(f"{key}.") for name in found)):
-        found.pop(key, None)
-    else:
-        found[key] = plain(value)
 
 
 def _take_metrics(folded: Row, known: Row, stream: str, rows: list[Row]) -> Row:
