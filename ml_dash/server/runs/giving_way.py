@@ -1,7 +1,7 @@
 """Params that gave way to others, told from their times alone, whatever came first.
 
 As `dotted.fold` has it for rows in order: a value takes away those above and below its name; an
-empty group, `{}`, those above it and a value of its name, and is none where there is something below.
+empty group, `{}`, those above it and a value of its name, and is none where something is below it.
 """
 
 from __future__ import annotations
