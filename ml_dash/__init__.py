@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ml_dash.reading import concat_runs, list_runs, open_run
     from ml_dash.recorder import Recorder
     from ml_dash.session import Session, load_session
+    from ml_dash.turns import turn
 
 from ml_dash.version import __version__
 
@@ -47,6 +48,7 @@ _PLACES = {
     "load_session": "session",
     "ml_dash_experiment": "experiment",
     "open_run": "reading",
+    "turn": "turns",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "load_session",
     "ml_dash_experiment",
     "open_run",
+    "turn",
 ]
 
 

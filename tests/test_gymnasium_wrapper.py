@@ -31,7 +31,6 @@ from ml_dash_gymnasium import (
     read_episodes,
     topics,
     transitions,
-    turns,
 )
 from ml_dash_gymnasium.episodes import EpisodeRecorder
 
@@ -953,7 +952,7 @@ def ml_dash_gymnasium_about(*both):
 @pytest.mark.timeout(60)
 def test_a_signals_handler_may_record_while_a_topic_is_chosen(folder, monkeypatch):
     """It never waits for the thread that it has stopped, and gets a topic of its own."""
-    monkeypatch.setattr(turns, "LONGEST", float("inf"))
+    monkeypatch.setattr(topics, "_PATIENCE", float("inf"))
     raised = []
     process = topics._process
 

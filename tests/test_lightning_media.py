@@ -23,7 +23,7 @@ from lightning_parts import data, model, package, trainer
 from PIL import Image
 
 from ml_dash import Experiment, MemoryBackend, open_run
-from ml_dash_lightning import MLDashLogger, book, turns
+from ml_dash_lightning import MLDashLogger, book
 from ml_dash_lightning.hyperparameters import hyperparameters
 
 pytestmark = [
@@ -658,29 +658,6 @@ def test_folds_of_processes_at_the_same_time_are_all_kept(
     assert listed == {"0": "best.ckpt", "1": "2/best.ckpt", "2": "3/best.ckpt"}
     for fold, best in listed.items():
         assert run.files.read_bytes(f"checkpoints/{best}") == f"fold {fold}".encode()
-
-
-def test_processes_keep_their_checkpoints_one_after_the_other(tmp_path: Path) -> None:
-    """A turn is one's own, also where a signal's handler takes it again in the middle."""
-    fcntl = pytest.importorskip("fcntl")
-    (tmp_path / "run").mkdir()
-
-    def is_free() -> bool:
-        other = os.open(tmp_path / "run", os.O_RDONLY)
-        try:
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(other)
-        return True
-
-    with turns.turn(tmp_path):
-        assert not is_free()
-        with turns.turn(tmp_path):
-            assert not is_free()
-        assert not is_free()
-    assert is_free()
 
 
 @pytest.mark.parametrize("log_model", [True, "all"])

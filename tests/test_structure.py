@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "ml_dash"
 # a ring. All others on one floor do not know each other.
 FLOORS = (
     "clock decorate dotted errors hints ids names scratch settings steps values version wakeup",
-    "exits",
+    "exits turns",
     "environment moment pace rows run_paths wire",
     "remote/",
     "auth/",

@@ -22,11 +22,13 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from ml_dash import Experiment
-from ml_dash_gymnasium.turns import turn
+from ml_dash import Experiment, turn
 
 ABOUT = "spaces.json"
 """The file of a topic that says what its rows mean."""
+
+_PATIENCE = 10.0
+"""Seconds that a process waits for those that choose before it."""
 
 _WORKER = re.compile(r"Worker<.*>-(\d+)$")
 
@@ -85,7 +87,7 @@ def claim_first(
             return _chosen(experiment, topics, about, handler=True)
         _busy = True
         try:
-            with turn(experiment.folder):
+            with turn(experiment.folder, _PATIENCE):
                 return _chosen(experiment, topics, about)
         finally:
             _busy = False

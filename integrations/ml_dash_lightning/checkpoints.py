@@ -8,11 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ml_dash import Experiment
+from ml_dash import Experiment, turn
 from ml_dash_lightning.book import LIST, Book, about, book_of, state_of
-from ml_dash_lightning.turns import turn
 
 FOLDER = "checkpoints"
+
+_PATIENCE = 30.0
+"""Seconds to wait for a process that copies its own: checkpoints are large."""
 
 
 class Checkpoints:
@@ -64,7 +66,8 @@ class Checkpoints:
             if book.copied.get(path) != written:
                 found[path] = written
         if found:
-            with turn(experiment.folder):  # another process may be about to take the same names
+            folder = experiment.folder and experiment.folder / "run"
+            with turn(folder, _PATIENCE):  # another process may be about to take the same names
                 self._save(found, experiment)
                 experiment.flush()  # for it to see
         if away:

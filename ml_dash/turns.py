@@ -1,4 +1,4 @@
-"""Has the processes that record into one run keep their checkpoints one after the other."""
+"""Has the processes that record into one run do something one after the other."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LONGEST = 30.0
-"""Seconds that a process waits for its turn: another one may have been stopped in the middle."""
+_PAUSE = 0.003
 
-_PAUSE = 0.005
-
-_having: set[tuple[int, int]] = set()
+_having: set[tuple[int, int, Path]] = set()
 
 
 @contextmanager
-def turn(folder: Path | None) -> Iterator[None]:
-    """Nobody else on this host has a turn with the same run meanwhile.
+def turn(folder: Path | None, patience: float = 10.0) -> Iterator[None]:
+    """For those who build on ML-Dash: nobody else on this host has a turn with a folder meanwhile.
 
-    Where the system or the file system knows no locks, everybody has one at once. So does a
-    signal's handler that comes in the middle of a turn: its thread cannot give it up.
+    Where the system or the file system knows no locks, everybody has one at once. So does who has
+    waited for long, and a signal's handler that comes in the middle of its thread's turn, which
+    cannot give it up.
 
     Args:
-        folder: of the run; `None` for one that is in memory, of this process alone.
+        folder: of a run, or one in it, each for turns of its own; `None` where the run is in memory
+            and of this process alone.
+        patience: seconds to wait: another process may have been stopped in the middle of its turn.
     """
-    me = os.getpid(), threading.get_ident()
-    if folder is None or me in _having:
+    me = None if folder is None else (os.getpid(), threading.get_ident(), folder)
+    if folder is None or me is None or me in _having:
         yield
         return
     _having.add(me)
     file = None
     try:
-        file = _locked(folder / "run")
+        file = _locked(folder, patience)
         yield
     finally:
         _having.discard(me)
@@ -42,14 +42,14 @@ def turn(folder: Path | None) -> Iterator[None]:
             _unlock(file)
 
 
-def _locked(folder: Path) -> int | None:
+def _locked(folder: Path, patience: float) -> int | None:
     try:
         import fcntl
 
         file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except (ImportError, OSError):
         return None
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
