@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from ml_dash.backends.base import SegmentInfo
 from ml_dash.backends.http_ahead import FilesAhead
-from ml_dash.remote.answers import field
 from ml_dash.remote.client import RemoteClient
 from ml_dash.remote.errors import NotFoundError, RejectedError
 from ml_dash.remote.failures import garbled
+from ml_dash.remote.listing import listed
 from ml_dash.remote.transport import MOST
 
 BLOCK = 1 << 20
@@ -61,7 +61,7 @@ class HttpBackend:
 
     def list(self, prefix: str = "") -> Iterator[SegmentInfo]:
         """See `Backend.list`."""
-        for found in self._pages("segments", prefix=f"{prefix}/" if prefix else ""):
+        for found in self._listed("segments", prefix=f"{prefix}/" if prefix else ""):
             yield SegmentInfo(str(found["path"]), int(found["size"]))
         if prefix in ("", "files") or f"{prefix}/".startswith(DATA):
             for row in self.files():
@@ -75,11 +75,11 @@ class HttpBackend:
         Raises:
             RemoteError: the server does not list them.
         """
-        return self._pages("files")
+        return self._listed("files")
 
     def size(self, segment: str) -> int:
         """See `Backend.size`."""
-        for found in self._pages("segments", prefix=segment):
+        for found in self._listed("segments", prefix=segment):
             if found["path"] == segment:
                 return int(found["size"])
         return 0
@@ -216,16 +216,8 @@ class HttpBackend:
                 self._blocks.popitem(last=False)
         return data[:BLOCK]
 
-    def _pages(self, what: str, **params: str) -> Iterator[dict[str, Any]]:
-        cursor: str | None = None
-        while True:
-            asked = {**params, "limit": str(PAGE)} | ({"cursor": cursor} if cursor else {})
-            page = self.client.json("GET", f"{self._path}/{what}", params=asked)
-            yield from field(self.client, page, what, list)
-            following = page.get("next")
-            if not following or following == cursor:
-                return
-            cursor = following
+    def _listed(self, what: str, **params: str) -> Iterator[dict[str, Any]]:
+        return listed(self.client, f"{self._path}/{what}", what, PAGE, **params)
 
 
 class _RemoteFile(io.RawIOBase):

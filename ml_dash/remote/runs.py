@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from ml_dash.remote.answers import field
 from ml_dash.remote.client import RemoteClient
 from ml_dash.remote.errors import NotFoundError, RejectedError
 from ml_dash.remote.failures import garbled
+from ml_dash.remote.listing import listed
 from ml_dash.wire import address
 
 PAGE = 200
@@ -54,15 +54,8 @@ def runs_of(client: RemoteClient, **wanted: str | None) -> Iterator[dict[str, An
     Raises:
         RemoteError: the server does not answer that.
     """
-    params: dict[str, Any] = {name: text for name, text in wanted.items() if text}
-    params["limit"] = PAGE
-    while True:
-        page = client.json("GET", "/runs", params=params)
-        yield from field(client, page, "runs", list)
-        cursor = page.get("next")
-        if not cursor or cursor == params.get("cursor"):
-            return
-        params["cursor"] = cursor
+    params = {name: text for name, text in wanted.items() if text}
+    return listed(client, "/runs", "runs", PAGE, **params)
 
 
 def run_in(client: RemoteClient, answer: Any) -> dict[str, Any]:

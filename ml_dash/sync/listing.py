@@ -43,7 +43,9 @@ def local_size(backend: LocalBackend, but: Container[str] = ()) -> int:
 
 def stored_segments(client: RemoteClient, run_path: str) -> Iterator[tuple[str, int, int]]:
     """The segments that the server has of a run: path, size, CRC-32 of all bytes."""
-    for found in _listed(client, run_path, "segments"):
+    from ml_dash.remote.listing import listed
+
+    for found in listed(client, f"{run_path}/segments", "segments", PAGE):
         yield str(found["path"]), int(found["size"]), int(found["crc"])
 
 
@@ -55,21 +57,9 @@ def stored_files(client: RemoteClient, run_path: str) -> set[str]:
 
 def file_rows(client: RemoteClient, run_path: str) -> Iterator[dict[str, Any]]:
     """The rows of the files of a run as the server has them."""
-    return _listed(client, run_path, "files")
+    from ml_dash.remote.listing import listed
 
-
-def _listed(client: RemoteClient, run_path: str, what: str) -> Iterator[dict[str, Any]]:
-    """A list of the server's, page after page."""
-    from ml_dash.remote.answers import field
-
-    cursor: str | None = None
-    while True:
-        params: dict[str, Any] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
-        page = client.json("GET", f"{run_path}/{what}", params=params)
-        yield from field(client, page, what, list)
-        cursor = page.get("next")
-        if not cursor:
-            return
+    return listed(client, f"{run_path}/files", "files", PAGE)
 
 
 @dataclass(frozen=True, slots=True)
