@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from dash_server import Person, ServerProcess
 from replicas import files_in, segments_in
 
 from ml_dash import Experiment
+from ml_dash.backends import blobs
 from ml_dash.sync import replicate
 
 
@@ -221,6 +223,26 @@ def test_what_a_reader_may_not_send_is_counted(
     extra.write_bytes(b"mine")
     stays = logged_in("clean", "--synced", "--yes", tmp_path / "copy")
     assert stays.code == 1 and "files/data/extra.bin: " in stays.err
+
+
+def test_a_full_disk_ends_a_download_that_can_go_on(
+    logged_in: Line, anna: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says where there is no room, and begins nothing anew afterwards."""
+    folder = record(tmp_path / "runs", "robotics/large")
+    replicate(folder, anna.client(), "robotics/large")
+    copy = tmp_path / "copy"
+
+    def full(file: int, data: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blobs, "write_all", full)
+        done = logged_in("download", "robotics/large", "--to", copy)
+    assert done.code == 2
+    assert f"No space left on device: {copy}; the same command goes on" in done.err
+    assert logged_in("download", "robotics/large", "--to", copy).code == 0
+    assert segments_in(copy) == segments_in(folder)
 
 
 def test_a_file_that_no_row_names_is_told_as_such(

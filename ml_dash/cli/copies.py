@@ -44,6 +44,9 @@ def _download(options: Namespace, screen: Screen) -> int:
         report = download(str(run["id"]), client, folder, show, prefix=prefix)
     except (DownloadError, ValueError) as error:
         raise CommandError(str(error)) from None
+    except OSError as error:  # a full disk names no path
+        why = f"{error.strerror or error}: {error.filename or folder}"
+        raise CommandError(f"{why}; the same command goes on from there") from None
     brought = f"{count(report.segments, 'segment')} and {count(report.files, 'file')}"
     screen.line(printable(f"{folder}  {brought}, {size(report.bytes)}"))
     for path in report.missing[:10]:
