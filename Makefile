@@ -16,7 +16,7 @@ demo: ## set up, record a simulated robot arm, check what was recorded, draw it
 	@$(RUN) examples/robot.py $(ARGS)
 
 examples: setup ## run every example
-	@for name in quickstart images cartpole robot gymnasium_cartpole gymnasium_pixels mujoco_arm \
+	@for name in quickstart tracks images cartpole robot gymnasium_cartpole gymnasium_pixels mujoco_arm \
 		cameras lightning_fit sb3_ppo behaviour_cloning sweep resume export_session remote; do \
 		echo "--- examples/$$name.py"; $(RUN) examples/$$name.py || exit 1; done
 

@@ -15,7 +15,7 @@ import ml_dash
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = (
-    *("quickstart", "images", "cartpole", "robot"),
+    *("quickstart", "tracks", "images", "cartpole", "robot"),
     *("gymnasium_cartpole", "gymnasium_pixels", "sb3_ppo", "mujoco_arm"),
     *("behaviour_cloning", "export_session"),
     *("resume", "sweep", "cameras", "remote"),
@@ -101,6 +101,23 @@ def test_the_quickstart_records_a_training_run(tmp_path):
     line = run.files.read_json("models/line.json")
     assert line["slope"] == run.tracks["model/line"]["slope"][-1]
     assert f"ml-dash show {run.prefix}" in printed
+
+
+def test_tracks_of_several_rates_come_back_as_arrays(tmp_path):
+    """By the robot's clock; the rows of the slow sensors go to those of the one that asks."""
+    printed = run_example("tracks", tmp_path, "--root", "runs", "--seconds", 4)
+    assert "gps      z = 0.40 at 2.0 s" in printed and "imu      201 rows" in printed
+    run = only_run(tmp_path / "runs")
+    assert {name: len(track) for name, track in run.tracks.items()} == {
+        "flight/imu": 800,
+        "flight/gps": 20,
+        "flight/battery": 4,
+    }
+    imu = run.tracks["flight/imu"]
+    assert imu["accel"].shape == (800, 3)
+    assert np.allclose(imu["timestamp"], np.arange(800) / 200)
+    rows = run.aligned("flight/gps", "flight/battery", on="timestamp")
+    assert np.allclose(rows["flight/battery.volts"], 12.6 - 0.01 * (np.arange(20) // 5))
 
 
 def test_a_recorded_environment_gives_its_transitions_back(tmp_path):
