@@ -40,9 +40,7 @@ def main() -> None:
         middle = options.seconds / 2
         before = gps.find(middle)  # while it is recorded: the latest row at or before that time
         print(f"gps      z = {before['z']:.2f} at {before['timestamp']:.1f} s")
-        print(
-            f"imu      {len(imu.slice(middle, middle + 1))} rows in the second from there, both ends"
-        )
+        print(f"imu      {len(imu.slice(middle, middle + 1))} rows in the second from there")
 
     run = ml_dash.open_run(experiment.prefix, root=options.root)
     for name, track in run.tracks.items():
