@@ -15,9 +15,9 @@ from replicas import MemoryClient, MemoryServer, files_in, segments_in
 from ml_dash import Experiment
 from ml_dash.remote import UnreachableError
 from ml_dash.sync import replicate, server
-from ml_dash.sync.pool import THREADS, Pool
 from ml_dash.sync.replica import Replica
 from ml_dash.sync.report import ReplicaReport
+from ml_dash.sync.upload_threads import THREADS, UploadThreads
 
 QUIET: dict[str, Any] = {"echo": False, "environment": False}
 FOLDER = "robotics/arm"
@@ -222,9 +222,9 @@ def test_files_that_nobody_asked_about_are_no_success() -> None:
 def test_who_hands_over_files_is_called_while_all_uploads_are_busy() -> None:
     """Not only once the last one is handed over."""
     called = threading.Event()
-    with Pool(called.set) as pool:
+    with UploadThreads(called.set) as uploads:
         for _ in range(3 * THREADS + 1):
-            pool.submit(lambda: wait_for(called))
+            uploads.submit(lambda: wait_for(called))
         assert called.is_set()
 
 

@@ -23,7 +23,7 @@ from ml_dash.sync.entries import Entry, ReplacedError, batches, entry_of, signat
 from ml_dash.sync.index import IndexReader, keep_latest
 from ml_dash.sync.listing import stored_files
 from ml_dash.sync.parts import LEAST, send_parts, smaller
-from ml_dash.sync.pool import Pool
+from ml_dash.sync.upload_threads import UploadThreads
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
@@ -192,11 +192,11 @@ class FileSender:
         large = [entry for entry in entries if entry.size > wire.SMALL_BLOB]
         small = [entry for entry in entries if entry.size <= wire.SMALL_BLOB]
         self._grow()
-        with Pool(progress and (lambda: progress(self.files))) as pool:
+        with UploadThreads(progress and (lambda: progress(self.files))) as uploads:
             for batch in batches(small, self._together):
-                pool.submit(partial(self._send_small, batch))
+                uploads.submit(partial(self._send_small, batch))
             for entry in large:
-                pool.submit(partial(self._send_large, entry))
+                uploads.submit(partial(self._send_large, entry))
 
     def _missing(self, entries: list[Entry]) -> set[str]:
         """Which of some files the server has not; asked in halves where that is too large."""

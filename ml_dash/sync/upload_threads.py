@@ -21,7 +21,7 @@ TICK = 0.2
 Job = Callable[[], None]
 
 
-class Pool:
+class UploadThreads:
     """Runs jobs on threads that start with the first ones and end with the block.
 
     Leaving the block waits for all jobs, and raises the first exception of any; jobs that have not
