@@ -66,7 +66,7 @@ class Training:
         variables = {
             **os.environ,
             "ML_DASH_TOKEN": person.token,
-            "ML_DASH_FLUSH_INTERVAL": "0.05",
+            "ML_DASH_FLUSH_INTERVAL": "0.1",
         }
         script = [sys.executable, "-W", "ignore", "-c", _TRAIN]
         self._process = subprocess.Popen(
