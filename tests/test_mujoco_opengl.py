@@ -226,3 +226,44 @@ simulate(hook)
     _, err, recorded = run_script(tmp_path, script)
     assert err == "" or "Error" not in err
     assert len(recorded.frames("mujoco/front")) == 3
+
+
+CTRL_C = """
+made = []
+
+class Slow(mujoco.Renderer):
+    def __init__(self, *arguments, **options):
+        made.append("made")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        super().__init__(*arguments, **options)
+
+    def close(self):
+        if self._gl_context:  # else it is closed already
+            made.append("closed")
+        super().close()
+
+Slow.__module__ = mujoco.Renderer.__module__
+mujoco.Renderer = Slow
+with experiment.run:
+    hook = RenderHook(experiment, model, ["front"], SIZE, every=1)
+    try:
+        simulate(hook)
+    except KeyboardInterrupt:
+        print("stopped")
+    {after}
+print(*made, hook.failures)
+"""
+
+
+@needs_opengl
+@pytest.mark.parametrize(
+    ("backend", "after"),
+    [*((backend, "simulate(hook)") for backend in BACKENDS), ("", "hook.close()"), ("", "")],
+)
+def test_ctrl_c_while_the_renderer_is_made_makes_no_second_one(tmp_path, backend, after):
+    """It is used where the hook is used on, and else it is freed."""
+    script = CTRL_C.format(after=after)
+    out, _, recorded = run_script(tmp_path, script, MUJOCO_GL=backend)
+    assert out.split() == ["stopped", "made", "closed", "0"]
+    assert len(recorded.cameras) == (after == "simulate(hook)")

@@ -285,7 +285,11 @@ class RenderHook:
         if self._deferred:
             return Pictures()
         try:
-            return self._painter.draw(self._snapshot.data)
+            try:
+                return self._painter.draw(self._snapshot.data)
+            except BaseException:  # Ctrl-C, too
+                self._snapshot.let_go()
+                raise
         except NoOpenGLError as error:
             self._deferred = True
             self._keeper.prepare(self._simulation.model, self._look)

@@ -7,7 +7,7 @@ import ctypes
 import os
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,8 +96,13 @@ class Painter:
         self._model = model
         self._look = look
         self._given = renderer
+        # One that is made here is put here and taken away by the jobs of its thread alone, which
+        # come one after the other: whoever stops waiting for them never has a second one made.
         self._renderer: Any = renderer
         self._place: Place = AsItIs()
+        self._make_context: Callable[[], Any] | None = None
+        self._backend = ""
+        self._ready = self._closed = False
         self._unable = ""
         self._at_exit = partial(_close, weakref.ref(self))
         _painters.add(self)
@@ -113,9 +118,11 @@ class Painter:
         """
         if self._unable:
             raise NoOpenGLError(self._unable)
-        if self._renderer is not None:
+        if self._given is not None:
             with _in_colour(self._given):
-                return self._place.do(lambda: self._draw(data))
+                return self._draw(data)
+        if self._ready:
+            return self._place.do(partial(self._draw, data))
         try:
             return self._draw_first(data)
         except NoOpenGLError as error:
@@ -123,52 +130,59 @@ class Painter:
             raise
 
     def close(self) -> None:
-        """Free the renderer and its context. Does nothing when there is none."""
-        renderer, self._renderer = self._renderer, None
+        """Free the renderer and its context, also one that is still being made."""
         self._unable = self._unable or "the hook is closed"
-        if renderer is None or renderer is self._given:
+        closed, self._closed = self._closed, True
+        if closed or self._given is not None:
             return
-        atexit.unregister(self._at_exit)
         try:
-            self._place.do(renderer.close, PATIENCE)
-        except Exception:  # noqa: BLE001 - a driver that cannot let go must not end the program
-            _keep_for_ever(renderer)
-        self._place.leave()
+            self._place.do(self._free, PATIENCE)
+        except Exception:  # noqa: BLE001, S110 - a driver that hangs must not end the program
+            pass
+        finally:
+            self._place.leave()
+            atexit.unregister(self._at_exit)
 
     def _draw_first(self, data: mujoco.MjData) -> Pictures:
         if _forked_after_drawing:
             raise NoOpenGLError(_FORKED)
-        height, width = self._look.size
-        name, make_context = find_context(height, width)
-        self._place = Here() if name == "glfw" else RenderThread()
+        if self._make_context is None:  # else a call was broken off, and it is being made
+            self._backend, make_context = find_context(*self._look.size)
+            self._place = Here() if self._backend == "glfw" else RenderThread()
+            self._make_context = make_context
+            atexit.register(self._at_exit)
 
         def first() -> Pictures:
-            self._renderer = self._build(make_context)
+            if self._renderer is None:
+                self._renderer = self._build()
             return self._draw(data)
 
         global _has_drawn
         _has_drawn = True
         try:
-            return self._place.do(first, PATIENCE)
+            pictures = self._place.do(first, PATIENCE)
         except TimeoutError:
             raise NoOpenGLError(
-                f"OpenGL ({name}) made no picture within {PATIENCE:.0f} s; in a forked process use"
-                " multiprocessing's 'spawn'"
+                f"OpenGL ({self._backend}) made no picture within {PATIENCE:.0f} s; in a forked"
+                " process use multiprocessing's 'spawn'"
             ) from None
         except NoOpenGLError:
             raise
         except Exception as error:  # once only: MuJoCo ends a process that tries again
-            raise NoOpenGLError(f"MuJoCo cannot draw with {name}: {error}") from error
+            raise NoOpenGLError(f"MuJoCo cannot draw with {self._backend}: {error}") from error
+        self._ready = True
+        return pictures
 
-    def _build(self, make_context: Any) -> Any:
+    def _build(self) -> Any:
+        assert self._make_context is not None
         height, width = self._look.size
-        with given(make_context()):
+        with given(self._make_context()):
             renderer = mujoco.Renderer(
                 self._model, height, width, max_geom=max(_MOST_GEOMS, 2 * self._model.ngeom)
             )
         if not self._look.shadows:
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
-        # Now, so that it comes before MuJoCo ends what the context depends on.
+        # Again, so that it comes before MuJoCo ends what the context depends on.
         atexit.register(self._at_exit)
         return renderer
 
@@ -195,11 +209,21 @@ class Painter:
                 pictures.exact[f"{name}_segmentation"] = segmentation
         return pictures
 
-    def _give_up(self, reason: str) -> None:
-        self._unable = reason
+    def _free(self) -> None:
         renderer, self._renderer = self._renderer, None
-        if renderer is not None:
+        try:
+            if renderer is not None:
+                renderer.close()
+        except Exception:  # noqa: BLE001 - nor one that cannot let go
             _keep_for_ever(renderer)
+
+    def _give_up(self, reason: str) -> None:
+        """Never draw; what is still being made frees itself once it is there."""
+        self._unable, self._closed = reason, True
+        if self._renderer is not None:  # it is there, and of no use
+            _keep_for_ever(self._renderer)
+        else:
+            self._place.post(self._free)
         self._place.leave()
 
     def _after_fork(self) -> None:

@@ -77,6 +77,10 @@ class Snapshot:
         compute_poses(self._model, self.data)
         return self.data
 
+    def let_go(self) -> None:
+        """Go on with another copy: a thread that nobody waits for may still draw from this one."""
+        self.data = mujoco.MjData(self._model)
+
 
 def compute_poses(model: mujoco.MjModel, data: mujoco.MjData) -> None:
     """Bring to the positions what is drawn: bodies, cameras, lights, tendons, soft bodies."""

@@ -24,6 +24,9 @@ class Place(Protocol):
     def do(self, work: Callable[[], T], timeout: float | None = None) -> T:
         """Call `work` there, and wait for what it returns."""
 
+    def post(self, work: Callable[[], object]) -> None:
+        """Have `work` called there, after what goes on, without waiting for it."""
+
     def leave(self) -> None:
         """Nothing more is to be done there."""
 
@@ -33,6 +36,8 @@ class RenderThread:
 
     def __init__(self) -> None:
         self._jobs: _Jobs = SimpleQueue()
+        self._adding = threading.Lock()  # what is added after the end nobody would do
+        self._left = False
         # A daemon: a graphics driver that hangs must not keep the program from ending.
         threading.Thread(
             target=_serve, args=(self._jobs,), name="ml-dash-mujoco", daemon=True
@@ -43,15 +48,28 @@ class RenderThread:
 
         Raises:
             TimeoutError: it takes longer than `timeout` seconds; it is still going on.
+            RuntimeError: the thread has ended.
             Exception: what `work` raised.
         """
-        future: Future[T] = Future()
-        self._jobs.put((future, work))
-        return future.result(timeout)
+        return self._add(work).result(timeout)
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Have `work` called in the thread."""
+        self._add(work)
 
     def leave(self) -> None:
         """End the thread, after what it has been given."""
-        self._jobs.put(None)
+        with self._adding:
+            self._left = True
+            self._jobs.put(None)
+
+    def _add(self, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._adding:
+            if self._left:
+                raise RuntimeError("the renderer is closed")
+            self._jobs.put((future, work))
+        return future
 
 
 class Here:
@@ -74,6 +92,10 @@ class Here:
             if works:
                 glfw.make_context_current(before)
 
+    def post(self, work: Callable[[], object]) -> None:
+        """Call `work`."""
+        self.do(work)
+
     def leave(self) -> None:
         """Nothing is kept."""
 
@@ -84,6 +106,10 @@ class AsItIs:
     def do(self, work: Callable[[], T], timeout: float | None = None) -> T:
         """Call `work`."""
         return work()
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Call `work`."""
+        self.do(work)
 
     def leave(self) -> None:
         """Nothing is kept."""
