@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
@@ -61,7 +63,8 @@ class RenderHook:
         deferred: keep the state of each frame instead of drawing it, with what was changed in the
             model (colours, materials, sizes, places, lights, cameras; not textures, meshes or fog)
             and in an `MjvCamera`; `render_deferred` draws all afterwards.
-        prefix: put in front of `mujoco/…`, the names of tracks and frames.
+        prefix: put in front of `mujoco/…`, the names of tracks and frames. Hooks that are used at
+            once need different ones: a hook goes on with the rows of those before it.
         image_format: of the cameras' frames, `jpg` or `png`.
         quality: of JPEG frames, 1-100.
 
@@ -130,6 +133,7 @@ class RenderHook:
         self.failures = 0
         self._told: set[str] = set()
         self._open = True
+        self._turn = threading.RLock()  # what is held between threads is one moment's
         options = {"format": image_format, "quality": quality, "strict": False}
         self._recorder = experiment.recorder(**options)
         self._exact = experiment.recorder(format="png", strict=False)
@@ -139,6 +143,8 @@ class RenderHook:
         self._numbers = numbers_of(experiment, self._topic)
         self._episodes = Episodes(self._numbers.episode)
         self._places = Places(self._recorder, self._numbers.step)
+        self._numbers.hook = weakref.ref(self)
+        _hooks.add(self)
         close = weakref.WeakMethod(self.close)
         experiment.run.before_end(lambda: (call := close()) and call())
 
@@ -158,7 +164,8 @@ class RenderHook:
             The step of what was recorded; `None` when nothing was due.
 
         Raises:
-            TypeError, ValueError: no simulation was given, or that of another model.
+            TypeError, ValueError: no simulation was given, or that of another model; or a later
+                hook has the same prefix.
         """
         try:
             if data is None or data is self._environment:
@@ -167,27 +174,18 @@ class RenderHook:
         except AttributeError:
             data = self._simulation.data_of(data)
             time = data.time
-        if self._seen < time < self._due and self._left:
+        if self._seen < time < self._due and self._left > 0:
             self._seen = time
             self._left -= 1
             return None
-        if not self._open:
-            self._tell("closed", "a hook that is closed was called; it records nothing")
-            return None
-        changed = self._simulation.has_changed(data)
-        try:
-            if changed or not self._bound:  # an environment has made itself another model
-                self._painter.close()
-                self._bind(None)
-            return self._take(data, time)
-        except Exception as error:  # noqa: BLE001 - recording must not end the simulation
-            self._fail(error)
-            return None
+        with self._turn:
+            return self._call(data)
 
     def reset(self) -> None:
         """Have the next call begin an episode, also where simulation time does not go back."""
-        self._episodes.begin()
-        self._due = float("-inf")
+        with self._turn:
+            self._episodes.begin()
+            self._due = float("-inf")
 
     def render_deferred(self, *, progress: bool = True) -> int:
         """Draw the frames that were deferred. To be called when the simulation has ended.
@@ -240,6 +238,26 @@ class RenderHook:
         metadata["mujoco"] = {**metadata.get("mujoco", {}), self._topic: facts}
         self._experiment.run.update(metadata=metadata)
         self._bound = True
+
+    def _call(self, data: mujoco.MjData) -> int | None:
+        """A call of which something may be due."""
+        if not self._open:
+            self._tell("closed", "a hook that is closed was called; it records nothing")
+            return None
+        if self._numbers.hook() is not self:
+            raise ValueError(
+                f"a later hook of this run has the prefix {self._prefix!r}, too, and goes on with"
+                " the rows; give each hook a prefix of its own: RenderHook(…, prefix='left')"
+            )
+        changed = self._simulation.has_changed(data)
+        try:
+            if changed or not self._bound:  # an environment has made itself another model
+                self._painter.close()
+                self._bind(None)
+            return self._take(data, data.time)
+        except Exception as error:  # noqa: BLE001 - recording must not end the simulation
+            self._fail(error)
+            return None
 
     def _take(self, data: mujoco.MjData, time: float) -> int | None:
         begins = self._episodes.see(data, time, self._seen, self._places.has)
@@ -324,3 +342,15 @@ def _callers_level() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
         level, frame = level + 1, frame.f_back
     return level
+
+
+_hooks: weakref.WeakSet[RenderHook] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for hook in list(_hooks):
+        hook._turn = threading.RLock()  # a thread that is not here may hold the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

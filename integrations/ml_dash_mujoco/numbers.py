@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml_dash import Experiment
@@ -20,10 +21,12 @@ class Numbers:
     Attributes:
         step: one more than the last.
         episode: likewise.
+        hook: gives the hook that the topic is of: the one that was made last.
     """
 
     step: int = 0
     episode: int = 0
+    hook: Callable[[], object] = lambda: None
 
     def note(self, step: int, episode: int) -> None:
         """A row was recorded."""

@@ -137,7 +137,7 @@ class Painter:
             return
         try:
             self._place.do(self._free, PATIENCE)
-        except Exception:  # noqa: BLE001, S110 - a driver that hangs must not end the program
+        except Exception:  # noqa: BLE001 - a driver that hangs must not end the program
             pass
         finally:
             self._place.leave()

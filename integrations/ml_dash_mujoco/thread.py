@@ -36,7 +36,8 @@ class RenderThread:
 
     def __init__(self) -> None:
         self._jobs: _Jobs = SimpleQueue()
-        self._adding = threading.Lock()  # what is added after the end nobody would do
+        # What is added after the end nobody would do. A signal's handler may come while it is held.
+        self._adding = threading.RLock()
         self._left = False
         # A daemon: a graphics driver that hangs must not keep the program from ending.
         threading.Thread(

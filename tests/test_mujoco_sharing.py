@@ -1,0 +1,100 @@
+"""Several hooks of one run, and several threads at one hook."""
+
+import threading
+
+import mujoco
+import pytest
+from mujoco_models import forwarded, make, make_model, restart
+
+import ml_dash
+from ml_dash import Experiment
+from ml_dash_mujoco import RenderHook
+
+TRACK = "mujoco/state"
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """One whose run goes on."""
+    with Experiment("robotics/bench", dash_root=tmp_path, environment=False).run as running:
+        yield running
+
+
+def read(experiment):
+    """The run as it is on disk now."""
+    experiment.flush()
+    return ml_dash.open_run(experiment.folder)
+
+
+# -- threads --------------------------------------------------------------------------------------
+
+
+def test_threads_at_one_hook_record_one_after_the_other(experiment):
+    """A row is of one simulation: what one thread copies is not read by another."""
+    model, data = make()
+    others = mujoco.MjData(model)
+    others.qpos[7], others.time = 1.0, 1.0
+    hook = RenderHook(experiment, model, [], every=1, state=["qpos", "site:ee"])
+    taken, read_columns = threading.Event(), hook._columns.read
+
+    def slowly(sources):
+        if not taken.is_set():
+            taken.set()
+            second.join(0.3)
+        return read_columns(sources)
+
+    def call_second():
+        taken.wait(10)
+        hook(others)
+
+    hook._columns.read = slowly
+    second = threading.Thread(target=call_second)
+    second.start()
+    hook(data)
+    second.join()
+    rows = list(read(experiment).tracks[TRACK])
+    assert [row["time"] for row in rows] == [0.0, 1.0] and hook.failures == 0
+    for row, source in zip(rows, (data, others), strict=True):
+        expected = forwarded(model, source)
+        assert row["qpos"] == expected.qpos.tolist()
+        assert row["site.ee"] == expected.site("ee").xpos.tolist()
+
+
+# -- hooks of one prefix --------------------------------------------------------------------------
+
+
+def test_the_rows_of_a_prefix_are_of_the_hook_that_was_made_last(experiment):
+    """Both would record each moment; the call of the earlier one says so."""
+    model, data = make()
+    first = RenderHook(experiment, model, [], every=1)
+    assert first(data) == 0
+    later = RenderHook(experiment, model, [], every=1)
+    other = RenderHook(experiment, model, [], every=1, prefix="left")
+    for _ in range(2):
+        mujoco.mj_step(model, data)
+        with pytest.raises(ValueError, match=r"later hook .* prefix '', .* of its own"):
+            first(data)
+        later(data)
+        other(data)
+    run = read(experiment)
+    assert run.tracks[TRACK].steps.tolist() == [0, 1, 2]
+    assert run.tracks[f"left/{TRACK}"].steps.tolist() == [0, 1]
+
+
+def test_a_hook_for_each_episode_need_not_be_closed(experiment):
+    """The name goes on to the next one, which counts on."""
+    model, data = make()
+    for _ in range(3):
+        restart(model, data)
+        hook = RenderHook(experiment, model, [], every=1)
+        hook(data)
+    assert read(experiment).tracks[TRACK]["episode"].tolist() == [0, 1, 2]
+
+
+def test_a_hook_that_is_refused_takes_nothing(experiment):
+    """The one that is there goes on."""
+    model, data = make()
+    hook = RenderHook(experiment, model, [], every=1)
+    with pytest.raises(ValueError, match="frnt"):
+        RenderHook(experiment, make_model(), ["frnt"])
+    assert hook(data) == 0
