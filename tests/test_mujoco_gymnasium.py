@@ -81,7 +81,11 @@ def test_an_environment_that_makes_itself_a_new_model_is_followed(experiment, en
     hook()
     run = read(experiment)
     assert [len(row["qpos"]) for row in run.tracks[TRACK]] == [3, 1]
-    assert run.metadata["mujoco"][TRACK]["columns"]["qpos"] == {"j": [0, 1]}
+    facts = run.metadata["mujoco"][TRACK]
+    assert facts["columns"]["qpos"] == {"j": [0, 1]}
+    (earlier,) = facts["earlier"]
+    assert earlier["before_step"] == 1
+    assert earlier["columns"] == {"qpos": {"slider": [0, 1], "hinge": [1, 2], "hinge2": [2, 3]}}
     frames = run.frames("mujoco/free")
     assert len(frames) == 2 and hook.failures == 0
     assert frames[1][24, 32, 0] > 100, "the red ball is in the middle"

@@ -98,3 +98,35 @@ def test_a_hook_that_is_refused_takes_nothing(experiment):
     with pytest.raises(ValueError, match="frnt"):
         RenderHook(experiment, make_model(), ["frnt"])
     assert hook(data) == 0
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_the_name_map_is_of_all_hooks_of_a_prefix(tmp_path, sessions):
+    """Also in a run that is continued; the rows of the earlier ones are read by it still."""
+    options = [{"state": ["qpos"], "depth": True}, {"state": ["qvel"]}]
+    for part in ([options], [options[:1], options[1:]])[sessions - 1]:
+        experiment = Experiment("a", dash_root=tmp_path, environment=False)
+        with experiment.run:
+            for one in part:
+                model, data = make()
+                with RenderHook(experiment, model, [], every=1, **one) as hook:
+                    hook(data)
+    facts = ml_dash.open_run(experiment.folder).metadata["mujoco"][TRACK]
+    assert list(facts["columns"]) == ["qpos", "qvel"]
+    assert facts["columns"]["qpos"]["elbow"] == [7, 8]
+    assert facts["depth"]["metres_per_count"] == 0.001 and "earlier" not in facts
+
+
+def test_what_a_later_hook_changes_is_kept_with_its_steps(experiment):
+    """Such as the unit of depth: frames of before are read by the one they have."""
+    model, data = make()
+    for unit in (0.001, 0.0001, 0.001, 0.0001):
+        mujoco.mj_step(model, data)
+        with RenderHook(experiment, model, [], every=1, depth=unit, state=["qpos"]) as hook:
+            hook(data)
+    facts = read(experiment).metadata["mujoco"][TRACK]
+    assert facts["depth"]["metres_per_count"] == 0.0001
+    assert [(one["before_step"], one["depth"]["metres_per_count"]) for one in facts["earlier"]] == [
+        (2, 0.0001),
+        (3, 0.001),
+    ], "each once, and its last step"

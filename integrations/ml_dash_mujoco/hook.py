@@ -18,6 +18,7 @@ from ml_dash_mujoco.cameras import View
 from ml_dash_mujoco.contexts import REMEDY, NoOpenGLError
 from ml_dash_mujoco.deferred import render_deferred
 from ml_dash_mujoco.episodes import Episodes
+from ml_dash_mujoco.facts import tell
 from ml_dash_mujoco.kept import Keeper
 from ml_dash_mujoco.moments import Place, Places
 from ml_dash_mujoco.numbers import numbers_of
@@ -76,7 +77,8 @@ class RenderHook:
       another recorder has opened, rows after the first have `substep` 1, 2, ….
     - frames `mujoco/<camera>`.
     - metadata `mujoco` of the run, by track: which slice of a column that is a whole array is
-      which element's (`columns`), timestep, cameras, units.
+      which element's (`columns`), timestep, cameras, units; in `earlier`, what of that was another
+      `before_step`, where a later hook or a new model has changed it.
 
     Everything is of one moment: poses and sensors, which after `mj_step` are still those of the
     moment before, are computed anew in a copy. The simulation itself is never touched.
@@ -139,8 +141,8 @@ class RenderHook:
         self._exact = experiment.recorder(format="png", strict=False)
         self._keeper = Keeper(experiment, self._root, image_format, quality)
         self._deferred = deferred
-        self._bind(renderer)
         self._numbers = numbers_of(experiment, self._topic)
+        self._bind(renderer)
         self._episodes = Episodes(self._numbers.episode)
         self._places = Places(self._recorder, self._numbers.step)
         self._numbers.hook = weakref.ref(self)
@@ -233,10 +235,8 @@ class RenderHook:
         weakref.finalize(self, self._painter.close).atexit = False  # it sees to that itself
         if self._deferred:
             self._keeper.prepare(model, self._look)
-        metadata = self._experiment.metadata
         facts = described(model, self._columns, self._look) | self._pace.described
-        metadata["mujoco"] = {**metadata.get("mujoco", {}), self._topic: facts}
-        self._experiment.run.update(metadata=metadata)
+        tell(self._experiment, self._topic, facts, self._numbers)
         self._bound = True
 
     def _call(self, data: mujoco.MjData) -> int | None:
