@@ -227,3 +227,12 @@ def test_two_hooks_draw_at_once(experiment):
     run = ml_dash.open_run(experiment.folder)
     assert [len(run.frames(f"{p}/mujoco/front")) for p in "ab"] == [2, 2]
     assert run.tracks["a/mujoco/state"]["step"].tolist() == [0, 1]
+
+
+def test_a_renderer_of_the_users_is_not_for_frames_drawn_later(experiment):
+    """They are drawn by another one, which would not have its flags."""
+    model, _ = make()
+    renderer = make_renderer(model)
+    with pytest.raises(ValueError, match=r"renderer is given with deferred=True.*leave one out"):
+        RenderHook(experiment, model, renderer=renderer, deferred=True)
+    renderer.close()

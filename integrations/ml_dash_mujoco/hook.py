@@ -60,7 +60,8 @@ class RenderHook:
             16-bit PNG, 0 for the background, `geom_id + 1` for a geom; `decode_segmentation` gives
             what MuJoCo gave.
         shadows: draw shadows, which in software cost ten times the rest together.
-        renderer: a `mujoco.Renderer` of your own; call the hook in the thread that made it.
+        renderer: a `mujoco.Renderer` of your own; call the hook in the thread that made it. Not
+            with `deferred`.
         deferred: keep the state of each frame instead of drawing it, with what was changed in the
             model (colours, materials, sizes, places, lights, cameras; not textures, meshes or fog)
             and in an `MjvCamera`; `render_deferred` draws all afterwards.
@@ -124,7 +125,7 @@ class RenderHook:
         self._simulation = Simulation(model)
         self._environment, self._source = self._simulation.environment, self._simulation.source
         self._options = Options(
-            cameras, size, as_selection(state), depth, segmentation, shadows, renderer
+            cameras, size, as_selection(state), depth, segmentation, shadows, renderer, deferred
         )
         self._prefix = prefix
         self._root = f"{prefix}/mujoco" if prefix else "mujoco"

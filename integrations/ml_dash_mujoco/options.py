@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mujoco
+import numpy as np
 
 from ml_dash_mujoco.cameras import cameras_of
 from ml_dash_mujoco.painter import Look
@@ -34,6 +35,17 @@ class Options:
     segmentation: bool
     shadows: bool
     renderer: Any
+    deferred: Any = False
+
+    def __post_init__(self) -> None:
+        for name in ("segmentation", "shadows", "deferred"):
+            if not isinstance(value := getattr(self, name), (int, np.bool_)):
+                raise TypeError(f"{name} is {value!r}; give True or False")
+        if self.deferred and self.renderer is not None:
+            raise ValueError(
+                "a renderer is given with deferred=True, but later frames are drawn by another one,"
+                " without its flags; leave one out (size= and shadows= hold for both)"
+            )
 
     def columns(self, model: mujoco.MjModel) -> Columns:
         """The columns of the rows."""
