@@ -183,6 +183,8 @@ def test_a_model_that_has_nothing_to_select_is_recorded(experiment, state):
         ({"state": ["motor:a"]}, r"'motor:a' is not in the model"),
         ({"fps": 30, "every": 4}, r"fps and every .* one of them"),
         ({"fps": 0}, r"fps is 0; .* positive"),
+        ({"fps": "a"}, r"fps is 'a'; .* positive"),
+        ({"quality": 101}, r"quality=101: give an integer from 1"),
         ({"every": 0}, r"every is 0; .* from 1 on"),
         ({"rows_every": 1.5}, r"rows_every is 1.5"),
         ({"size": (0, 64)}, r"size is \(0, 64\); .* from 1 to"),
@@ -207,7 +209,15 @@ def test_a_wrong_argument_is_refused_with_what_there_is(experiment, arguments, m
         ({"cameras": [1.5]}, r"1.5 is neither a name nor an id"),
         ({"state": "qpos"}, r"give a list, such as"),
         ({"state": [3]}, r"3 is no text"),
+        ({"cameras": b"front"}, r"cameras is b'front'; give a list"),
+        ({"cameras": [True]}, r"True is neither a name nor an id"),
         ({"size": 480}, r"size is 480; give height and width"),
+        ({"size": (48.0, 64.0)}, r"size is \(48.0, 64.0\); give .* whole numbers"),
+        ({"size": (True, True)}, r"size is \(True, True\); give .* whole numbers"),
+        ({"size": {48: 1, 64: 2}}, r"size is {48: 1, 64: 2}; give .* whole numbers"),
+        ({"quality": 95.5}, r"quality=95.5: give an integer"),
+        ({"prefix": 3}, r"prefix is 3; give a text"),
+        ({"shadows": "no"}, r"shadows is 'no'; give True or False"),
         ({"renderer": object()}, r"give a mujoco.Renderer"),
         ({"experiment": "robotics/arm"}, r"give an Experiment"),
     ],
@@ -553,6 +563,22 @@ def test_a_hook_can_be_closed_twice(experiment):
     with RenderHook(experiment, make_model(), []) as hook:
         hook.close()
     hook.close()
+
+
+@pytest.mark.parametrize("pace", [{"every": 1}, {"fps": 50}])
+@pytest.mark.parametrize("time", [np.nan, np.inf, -np.inf])
+def test_a_time_that_is_no_number_is_told(experiment, pace, time):
+    """Once, by its name; what follows is recorded, and no episode begins for it."""
+    model, data = make()
+    hook = RenderHook(experiment, model, [], state=["qpos"], **pace)
+    simulate(hook, model, data, 1)
+    before, data.time = data.time, time
+    with pytest.warns(RuntimeWarning, match=rf"data.time is {time}, .* mj_resetData") as told:
+        assert [hook(data), hook(data)] == [None, None]
+    assert len(told) == 1 and hook.failures == 2
+    data.time = before + 0.1
+    hook(data)
+    assert [(row["step"], row["episode"]) for row in rows_of(experiment)] == [(0, 0), (1, 0)]
 
 
 def test_a_nan_state_is_recorded_as_it_is(experiment):

@@ -34,7 +34,7 @@ def cameras_of(model: mujoco.MjModel, chosen: Any) -> dict[str, View]:
         return {name: i for i, name in enumerate(known)} or {FREE: -1}
     if isinstance(chosen, Mapping):
         return {_text(name): _view(view, known) for name, view in chosen.items()}
-    if isinstance(chosen, (str, int, mujoco.MjvCamera)) or not isinstance(chosen, Iterable):
+    if isinstance(chosen, (str, bytes, mujoco.MjvCamera)) or not isinstance(chosen, Iterable):
         raise TypeError(f"cameras is {chosen!r}; give a list, such as ['front']")
     views: dict[str, View] = {}
     for one in chosen:
@@ -53,6 +53,8 @@ def _view(view: Any, known: list[str]) -> View:
             raise unknown("cameras", view, known)
         return known.index(view)
     try:
+        if isinstance(view, bool):
+            raise TypeError
         number = operator.index(view)
     except TypeError:
         raise TypeError(f"cameras: {view!r} is neither a name nor an id of a camera") from None

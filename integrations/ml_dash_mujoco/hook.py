@@ -25,7 +25,7 @@ from ml_dash_mujoco.numbers import numbers_of
 from ml_dash_mujoco.options import Options, as_selection, described
 from ml_dash_mujoco.pace import Pace
 from ml_dash_mujoco.painter import Painter, Pictures
-from ml_dash_mujoco.simulation import Simulation
+from ml_dash_mujoco.simulation import Simulation, finite
 from ml_dash_mujoco.snapshot import Snapshot
 from ml_dash_mujoco.state import Stage
 
@@ -121,6 +121,8 @@ class RenderHook:
     ) -> None:
         if not isinstance(experiment, Experiment):
             raise TypeError(f"experiment is a {type(experiment).__name__}; give an Experiment")
+        if not isinstance(prefix, str):
+            raise TypeError(f"prefix is {prefix!r}; give a text, such as 'left'")
         self._experiment = experiment
         self._simulation = Simulation(model)
         self._environment, self._source = self._simulation.environment, self._simulation.source
@@ -255,7 +257,7 @@ class RenderHook:
             if changed or not self._bound:  # an environment has made itself another model
                 self._painter.close()
                 self._bind(None)
-            return self._take(data, data.time)
+            return self._take(data, finite(data.time))
         except Exception as error:  # noqa: BLE001 - recording must not end the simulation
             self._fail(error)
             return None

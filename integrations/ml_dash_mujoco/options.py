@@ -108,9 +108,13 @@ def _size(size: Any, renderer: Any) -> tuple[int, int]:
     if size is None:
         return own or (480, 640)
     try:
+        if isinstance(size, (Mapping, set, bytes)) or any(isinstance(side, bool) for side in size):
+            raise TypeError
         height, width = (operator.index(side) for side in size)
     except (TypeError, ValueError):
-        raise TypeError(f"size is {size!r}; give height and width, such as (480, 640)") from None
+        raise TypeError(
+            f"size is {size!r}; give height and width as whole numbers, such as (480, 640)"
+        ) from None
     if not (1 <= height <= LARGEST and 1 <= width <= LARGEST):
         raise ValueError(f"size is {size!r}; height and width must be from 1 to {LARGEST:,} pixels")
     if own not in (None, (height, width)):

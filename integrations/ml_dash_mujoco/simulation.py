@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import mujoco
@@ -78,6 +79,19 @@ class Simulation:
             )
         self._known = data
         return False
+
+
+def finite(time: float) -> float:
+    """The time of a simulation.
+
+    Raises:
+        ValueError: it says nothing of when rows and frames are due, or an episode begins.
+    """
+    if not math.isfinite(time):
+        raise ValueError(
+            f"data.time is {time}, by which nothing can be paced; set it, as mj_resetData does"
+        )
+    return time
 
 
 def bad_states(data: mujoco.MjData) -> int:
