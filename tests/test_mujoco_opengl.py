@@ -101,6 +101,39 @@ def test_no_variable_need_be_set_before_mujoco_is_imported(tmp_path, choice):
     assert len(recorded.frames("mujoco/front")) == 3
 
 
+NO_EGL = {"__EGL_VENDOR_LIBRARY_DIRS": "/nowhere", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+
+
+@pytest.mark.skipif(len(BACKENDS) < 2, reason="needs EGL and OSMesa")
+@pytest.mark.parametrize("display", ["", ":4711"])
+def test_where_egl_finds_nothing_osmesa_draws(tmp_path, display):
+    """A library without a driver, and a screen of a session that is over, are no choice."""
+    out, _, recorded = run_script(tmp_path, RECORD, **{**NO_EGL, "DISPLAY": display})
+    assert out.strip() == "0"
+    assert len(recorded.frames("mujoco/front")) == 3
+
+
+@pytest.mark.skipif("egl" not in BACKENDS, reason="needs EGL")
+@pytest.mark.parametrize(
+    "choice", [{"MUJOCO_GL": "egl"}, {"PYOPENGL_PLATFORM": "egl"}], ids=["MuJoCo", "PyOpenGL"]
+)
+def test_egl_that_was_chosen_and_finds_nothing_is_told(tmp_path, choice):
+    """Nothing else is taken in its place; the rows go on."""
+    out, _, recorded = run_script(tmp_path, RECORD, **NO_EGL, **choice)
+    assert out.startswith("1 ") and "cannot use egl" in out and "apt-get install" in out
+    assert len(recorded.tracks["mujoco/state"]) == len(recorded.tracks["mujoco/deferred"]) == 3
+
+
+@pytest.mark.skipif("egl" not in BACKENDS, reason="needs EGL")
+def test_egl_that_finds_nothing_and_an_osmesa_that_is_broken_are_told(tmp_path):
+    """Both, in one warning."""
+    script = "sys.modules['mujoco.osmesa'] = None\n" + RECORD
+    script = "import ctypes.util\nctypes.util.find_library = 'lib{}.so.1'.format\n" + script
+    out, _, recorded = run_script(tmp_path, script, **NO_EGL)
+    assert out.startswith("1 ") and "use egl: it finds no device; MuJoCo cannot use osmesa" in out
+    assert len(recorded.tracks["mujoco/deferred"]) == 3
+
+
 FORK = """
 def work(name):
     with warnings.catch_warnings(record=True) as told:

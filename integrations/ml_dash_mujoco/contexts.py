@@ -14,6 +14,8 @@ from typing import Any
 
 import mujoco
 
+from ml_dash_mujoco import egl
+
 REMEDY = (
     "On Debian and Ubuntu: apt-get install -y libegl1 libgles2 libgl1-mesa-dri libosmesa6;"
     " then set MUJOCO_GL=egl, or MUJOCO_GL=osmesa, before Python starts"
@@ -33,14 +35,15 @@ def find_context(height: int, width: int) -> tuple[str, Callable[[], Any]]:
     """What MuJoCo would draw with, or what works where that does not.
 
     What `MUJOCO_GL` says wins, also when it was set after MuJoCo had been imported. Without it and
-    without a screen, EGL or else OSMesa is taken.
+    without a screen that works, EGL or else OSMesa is taken.
 
     Args:
         height: of the pictures, in pixels.
         width: likewise.
 
     Returns:
-        Its name (`egl`, `osmesa`, `glfw`, `cgl`, …), and what makes the context.
+        Its name (`egl`, `osmesa`, `glfw`, `cgl`, …), and what makes the context; for `egl`, that
+            may turn out to be one of OSMesa.
 
     Raises:
         NoOpenGLError: nothing can be found.
@@ -50,9 +53,12 @@ def find_context(height: int, width: int) -> tuple[str, Callable[[], Any]]:
     if asked in _OFF:
         raise NoOpenGLError(f"OpenGL is switched off by MUJOCO_GL={asked}")
     if asked in _LIBRARIES:
-        name = asked
+        names = [asked]
     else:
-        name = "glfw" if asked in ("glfw", "glx") else _default(module)
+        names = ["glfw"] if asked in ("glfw", "glx") else _defaults(module)
+    name = names[0]
+    if len(names) > 1:
+        return name, lambda: _first_of(names, height, width)
     if name in _LIBRARIES:
         context_class = _backend(name)
     else:
@@ -62,19 +68,50 @@ def find_context(height: int, width: int) -> tuple[str, Callable[[], Any]]:
     return name, lambda: _made(name, context_class, height, width)
 
 
-def _default(module: Any) -> str:
-    """The backend where nobody has chosen one."""
+def _defaults(module: Any) -> list[str]:
+    """The backends where nobody has chosen one, the best first."""
     loaded = getattr(getattr(module, "GLContext", None), "__module__", "").rpartition(".")[2]
     if sys.platform != "linux" or loaded in _LIBRARIES:
-        return loaded
-    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        return "glfw"
+        return [loaded]
+    if _has_screen():
+        return ["glfw"]
     # Asked of the linker, not tried: PyOpenGL is bound for good to the first one it is used with.
-    for name, library in _LIBRARIES.items():
-        bound = os.environ.get(_BOUND) or name
-        if bound == name and ctypes.util.find_library(library):
-            return name
-    raise NoOpenGLError("there is no screen, and neither EGL nor OSMesa is installed")
+    bound = os.environ.get(_BOUND)
+    names = [
+        name
+        for name, library in _LIBRARIES.items()
+        if bound in (None, "", name) and ctypes.util.find_library(library)
+    ]
+    if not names:
+        raise NoOpenGLError("there is no screen, and neither EGL nor OSMesa is installed")
+    return names
+
+
+def _has_screen() -> bool:
+    """Whether there is one that answers: the variable may be of a session that is over."""
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return bool(importlib.import_module("glfw").init())
+        except Exception:  # noqa: BLE001 - its library is missing, or will not be loaded
+            return False
+
+
+def _first_of(names: list[str], height: int, width: int) -> Any:
+    """A context of the first backend that can make one. To be called in the thread it is for."""
+    faults = []
+    for name in names:
+        if name == "egl" and (reason := egl.fault()):
+            faults.append(f"MuJoCo cannot use egl: {reason}")
+            continue
+        try:
+            return _made(name, _backend(name), height, width)
+        except NoOpenGLError as error:
+            # Not the next one: PyOpenGL has been bound to this one.
+            raise NoOpenGLError("; ".join([*faults, str(error)])) from error
+    raise NoOpenGLError("; ".join(faults))
 
 
 def _backend(name: str) -> Any:
