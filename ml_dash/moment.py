@@ -32,9 +32,21 @@ class Moment:
         frame: the name of its frames, without the ending, once there are any.
         writer: who gave out that name; a forked child needs another.
         cameras: those that have a frame of that name.
+        episode: the number of the one that it is of, where whoever began it counts them; for those
+            who join it.
     """
 
-    __slots__ = ("_run", "_timestamp", "cameras", "due", "frame", "given", "step", "writer")
+    __slots__ = (
+        "_run",
+        "_timestamp",
+        "cameras",
+        "due",
+        "episode",
+        "frame",
+        "given",
+        "step",
+        "writer",
+    )
 
     def __init__(self, run: object, step: int, timestamp: float | None) -> None:
         self.step = step
@@ -43,6 +55,7 @@ class Moment:
         self.writer = ""
         self.cameras: frozenset[str] = frozenset()
         self.due: dict[int, tuple[bool, bool]] | None = None
+        self.episode: int | None = None
         self._run = run
         self._timestamp = timestamp
 

@@ -209,6 +209,31 @@ def test_hook_and_wrapper_make_one_step(experiment, env):
     assert np.allclose(state["qpos"][:, 0], observed)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_hook_that_leaves_out_episodes_has_the_wrappers_numbers(experiment, env, first):
+    """Rows meet by episode and step; one that MuJoCo resets within an episode is of it still."""
+    from ml_dash_gymnasium import RecordToDash
+
+    recorded = RecordToDash(env, experiment)
+    hook = RenderHook(experiment, recorded, [], every=1, state=["qvel"])
+    for number in range(4):
+        recorded.reset(seed=number)
+        for t in range(3):
+            recorded.step(np.zeros(1, np.float32))
+            if number % 2 == first:
+                if t == 1:
+                    env.unwrapped.data.time = 0.0
+                hook()
+    assert hook.episode == 2 + first
+    recorded.close()
+    run = read(experiment)
+    assert run.tracks[TRACK]["episode"].tolist() == [first] * 3 + [2 + first] * 3
+    rows = run.aligned("env/steps", TRACK)
+    met = ~np.isnan(rows["qvel"][:, 0])
+    assert len(rows) == 16 and met.sum() == 6
+    assert np.allclose(rows["obs"][met, 5:8], rows["qvel"][met], atol=1e-5)
+
+
 def test_hook_and_wrapper_count_alike_in_a_continued_run(tmp_path, env):
     """Else the rows of the second session would belong to different episodes."""
     from ml_dash_gymnasium import RecordToDash

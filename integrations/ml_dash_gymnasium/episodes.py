@@ -309,6 +309,8 @@ class EpisodeRecorder:
             return None
         self._latest = moment
         self._claim.step = moment.step + 1
+        if not self._shared:
+            moment.episode = self._claim.episode
         return moment
 
     def _look(self, observation: Any, episode: int, t: int) -> None:

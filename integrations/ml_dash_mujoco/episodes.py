@@ -62,6 +62,12 @@ class Episodes:
         self._reason = "" if asked else bad_state_name(data)
         return True
 
+    def join(self, number: int | None) -> int:
+        """The number of the episode: that of the step that a call has joined, if it has one."""
+        if number is not None:
+            self.number = number
+        return self.number
+
     def take_reason(self) -> str:
         """What made MuJoCo begin the episode by itself, such as `BADQPOS`: told once."""
         reason, self._reason = self._reason, ""

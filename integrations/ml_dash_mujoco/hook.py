@@ -75,7 +75,8 @@ class RenderHook:
     - track `mujoco/state`: `time` (simulation time, seconds), `episode` (begins anew, which the
       step does not, when that goes back: at resets, and at those that MuJoCo makes on bad states,
       which `reset` names then), the state, and `frame` where there is one. Within a step that
-      another recorder has opened, rows after the first have `substep` 1, 2, ….
+      another recorder has opened, the episode is that one's, and rows after the first have
+      `substep` 1, 2, ….
     - frames `mujoco/<camera>`.
     - metadata `mujoco` of the run, by track: which slice of a column that is a whole array is
       which element's (`columns`), timestep, cameras, units; in `earlier`, what of that was another
@@ -276,7 +277,7 @@ class RenderHook:
     def _record(self, data: mujoco.MjData, time: float, place: Place, frames: bool) -> int:
         moment = place.moment
         moment.timestamp  # noqa: B018 - taken now, before the time that drawing takes
-        row: dict[str, Any] = {"time": time, "episode": self._episodes.number}
+        row: dict[str, Any] = {"time": time, "episode": self._episodes.join(moment.episode)}
         if place.substep:
             row["substep"] = place.substep
         if reason := self._episodes.take_reason():
