@@ -193,6 +193,39 @@ def test_a_hook_made_in_such_a_process_never_hangs(tmp_path, backend):
     assert len(recorded.tracks["child/mujoco/deferred"]) == 3
 
 
+WHILE_CALLED = """
+inside, forked = threading.Event(), threading.Event()
+
+class Slow(list):
+    def __iter__(self):
+        inside.set()
+        forked.wait(30)
+        return super().__iter__()
+
+with experiment.run:
+    hook = RenderHook(experiment, model, [], every=1, state=["qpos"])
+    hook._columns._columns = Slow(hook._columns._columns)
+    thread = threading.Thread(target=hook, args=(data,))
+    thread.start()
+    inside.wait()
+    pid = os.fork()
+    forked.set()
+    if pid == 0:
+        signal.alarm(20)
+        simulate(hook)
+        os._exit(experiment.run.complete() or 7)
+    thread.join()
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_process_forked_while_another_thread_is_in_the_hook_records(tmp_path):
+    """The parent's thread is not there to let it in."""
+    out, _, recorded = run_script(tmp_path, WHILE_CALLED)
+    assert out.strip() == "7"
+    assert len(recorded.tracks["mujoco/state"]) == 4
+
+
 @needs_opengl
 def test_a_process_forked_before_drawing_draws(tmp_path):
     """As the workers of a vector environment are."""
