@@ -9,6 +9,7 @@ import enum
 import functools
 import logging
 import os
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -685,8 +686,60 @@ def test_checkpoints_on_another_machine_are_told(
     assert (entry["best"], entry["last"]) == (None, "last.ckpt")
 
 
-def test_checkpoints_are_kept_when_nobody_finalizes(tmp_path: Path) -> None:
-    """The best and the last when the run ends, whatever ends it."""
+@pytest.mark.parametrize("log_model", [True, "all"])
+@pytest.mark.parametrize("leave", [shutil.rmtree, lambda path: Path(path).rename(f"{path}-moved")])
+def test_checkpoints_that_vanish_before_the_fit_ends_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, log_model: Any, leave: Any
+) -> None:
+    """They end no fit; those that are kept as soon as they are written are there."""
+    pl = package()
+    keeper = pl.callbacks.ModelCheckpoint(tmp_path / "ck", monitor="train/loss_epoch")
+
+    class Leave(pl.Callback):
+        def on_train_end(self, trainer: Any, module: Any) -> None:
+            leave(keeper.dirpath)
+
+    logger = MLDashLogger(tmp_path / "dash", name="m", log_model=log_model, environment=False)
+    with caplog.at_level(logging.WARNING, "ml_dash_lightning"):
+        fit = trainer(pl, logger, epochs=1, callbacks=[keeper, Leave()])
+        fit.fit(model(pl), data())
+        logger.finalize("success")  # as a test would that comes next
+        logger.experiment.run.complete()
+    told = [record.getMessage() for record in caplog.records if record.name == "ml_dash_lightning"]
+    run = open_run(logger.log_dir)
+    assert run.status == "COMPLETED"
+    if log_model == "all":
+        assert told == []
+        assert run.files.list("checkpoints/*.ckpt")
+        return
+    (message,) = told
+    assert f"'{keeper.best_model_path}' was not there when the fit ended" in message
+    assert 'log_model="all"' in message
+
+
+def test_a_last_checkpoint_that_is_a_link_of_its_own_name_is_kept(tmp_path: Path) -> None:
+    """The framework makes it after it has told the logger, and deletes the one before."""
+    pl = package()
+    keeper = pl.callbacks.ModelCheckpoint(
+        tmp_path / "ck", monitor="train/loss_epoch", save_last="link", save_top_k=1
+    )
+    keeper.CHECKPOINT_NAME_LAST = "{epoch}-last"
+    logger = MLDashLogger(tmp_path / "dash", name="m", log_model=True, environment=False)
+    trainer(pl, logger, callbacks=[keeper]).fit(model(pl), data())
+    run = end(logger)
+    (entry,) = run.files.read_json("checkpoints/checkpoints.json")
+    assert entry["last"] == Path(keeper.last_model_path).name == "epoch=1-last.ckpt"
+    kept = run.files.read_bytes(f"checkpoints/{entry['last']}")
+    assert kept == Path(keeper.last_model_path).read_bytes()
+
+
+@pytest.mark.parametrize("finalized", [False, True])
+@pytest.mark.parametrize("comes", [False, True])
+def test_checkpoints_that_come_after_the_fit_are_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, finalized: bool, comes: bool
+) -> None:
+    """As those written in the background: when the run ends, whatever ends it, with or without a
+    fit that said it was over; by then those that never came are told."""
 
     class Keeper:
         state_key = monitor = "loss"
@@ -696,7 +749,14 @@ def test_checkpoints_are_kept_when_nobody_finalizes(tmp_path: Path) -> None:
 
     logger = MLDashLogger(tmp_path / "dash", name="m", log_model=True, environment=False)
     logger.after_save_checkpoint(Keeper())
-    Path(Keeper.best_model_path).write_bytes(b"weights")  # as one written in the background
+    if finalized:
+        logger.finalize("success")
+        assert logger.failures == {}
+    if not comes:
+        logger.experiment.run.complete()
+        assert f"the checkpoint '{Keeper.best_model_path}' was not there" in caplog.text
+        return
+    Path(Keeper.best_model_path).write_bytes(b"weights")
     run = end(logger)
     assert run.files.read_bytes("checkpoints/best.ckpt") == b"weights"
 

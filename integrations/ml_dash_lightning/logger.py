@@ -279,7 +279,7 @@ class MLDashLogger(Media, Models, Logger):
         """Record what has been held back: at the end of a fit, and of the run."""
         self._finish_watches()
         if self._log_model:
-            self._checkpoints.finish(experiment)
+            self._checkpoints.finish(experiment, final=self._ending)
 
 
 adopt(MLDashLogger)
