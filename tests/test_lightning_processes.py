@@ -256,6 +256,28 @@ def test_a_failure_of_ranks_makes_the_run_failed(tmp_path: Path, strategy: str, 
     assert losses == [0, 1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there a rank is interrupted by a parent's end")
+def test_ranks_whose_parent_is_ended_are_cancelled(tmp_path: Path) -> None:
+    """They are interrupted, and torch keeps that to itself: the fit was not complete."""
+    script = (
+        SETUP
+        + """
+def wait(module, index):
+    if index == 3:
+        os.kill(os.getppid(), signal.SIGTERM)
+        time.sleep(60)
+logger = MLDashLogger(root, name="fit")
+fit = trainer(pl, logger, enable_checkpointing=False, strategy="ddp_fork", devices=1)
+fit.fit(model(pl, wait), data())
+"""
+    )
+    code, _, err = run(tmp_path, script, MASTER_ADDR="127.0.0.1")
+    assert code == -signal.SIGTERM, err
+    found = only_run(tmp_path)
+    assert found.status == "CANCELLED"
+    assert found.metrics["lightning"].steps.tolist() == [0, 1, 2]
+
+
 CLI = (
     SETUP
     + MODEL

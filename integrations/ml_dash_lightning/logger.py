@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from ml_dash import Experiment
-from ml_dash_lightning import finished
+from ml_dash_lightning import finished, ranks
 from ml_dash_lightning.base import Logger, Nothing, adopt, rank_zero_only
 from ml_dash_lightning.checkpoints import FOLDER, Checkpoints
 from ml_dash_lightning.ending import (
@@ -154,6 +155,8 @@ class MLDashLogger(Media, Models, Logger):
             return nothing  # type: ignore[no-any-return]  # it stands in for one
         experiment = self._running()
         leave_sigterm_to_the_trainer()
+        if self._link.owned:
+            ranks.begin(experiment, sys._getframe(1).f_globals.get("__name__", ""))
         return experiment
 
     @property
@@ -260,6 +263,7 @@ class MLDashLogger(Media, Models, Logger):
             call_aside(self._flush, LAST_FLUSH)
             return
         experiment = self._running()
+        ranks.end(experiment)
         self._finish(experiment)
         if failed and self._link.owned:
             end_by(experiment.run, exception())
