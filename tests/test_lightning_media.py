@@ -208,17 +208,37 @@ ODD = st.sampled_from(
 KEYS = (
     st.text(max_size=4) | st.integers() | st.none() | st.sampled_from(["a.b", "_x", "a", Color.RED])
 )
-TREES = st.recursive(
-    SCALARS | ODD,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=10,
-)
+
+
+@dataclass
+class Pair:
+    """A dataclass of anything."""
+
+    first: Any
+    second: Any
+
+
+def containers(inner: Any) -> Any:
+    """Whatever has parts."""
+    named = st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    return (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(KEYS, inner, max_size=3)
+        | st.builds(Pair, inner, inner)
+        | named.map(lambda parts: argparse.Namespace(**parts))
+    )
+
+
+TREES = st.recursive(SCALARS | ODD, containers, max_leaves=10)
 
 
 def leaves(tree: Any) -> int:
     """How many values a tree of dicts has."""
     if isinstance(tree, (Config, Missing)):
         return 2 if isinstance(tree, Config) else 1
+    if isinstance(tree, (Pair, argparse.Namespace)):
+        tree = vars(tree)
     if isinstance(tree, dict) and tree:
         return sum(map(leaves, tree.values()))
     return 1
