@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ml_dash.reading.files import INDEX
 from ml_dash.reading.status import STALE, active_seconds
 from ml_dash.server.runs.clean import clean, is_clean, is_path, plain, text
-from ml_dash.server.runs.giving_way import EMPTY, VALUE, Values
+from ml_dash.server.runs.giving_way import Params
 from ml_dash.server.runs.index import LONGEST_TAG, flatten, index_tags, index_values
 from ml_dash.server.tables import File, Run
 
@@ -171,17 +171,13 @@ def _decide(run: Run, folded: Row, sessions: list[Row]) -> None:
 
 def _take_params(folded: Row, known: Row, rows: list[Row]) -> Row:
     found = dict(known)
-    values = Values(found, folded["times"])
+    params = Params(found, folded["times"])
     for row in rows:
-        params = row.get("params")
-        for name, value in params.items() if isinstance(params, dict) else ():
-            key, at = str(clean(name)), float(row["timestamp"])
-            kind = EMPTY if value == {} else VALUE
-            room = key in found or len(found) < MOST
-            if room and _is_newer(folded, f"{kind} {key}", at):
-                if kind == VALUE:
-                    found[key] = plain(value)
-                values.settle(key)
+        values = row.get("params")
+        for name, value in values.items() if isinstance(values, dict) else ():
+            key = str(clean(name))
+            if key in found or len(found) < MOST:
+                params.put(key, value, float(row["timestamp"]))
     return found
 
 
