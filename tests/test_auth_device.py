@@ -76,10 +76,19 @@ def test_a_server_of_another_kind_is_told() -> None:
             discover(Scripted(found))
 
 
-def test_a_server_below_a_path_is_found() -> None:
-    """At the place of the standard, else where a proxy that strips the path has it."""
+@pytest.mark.parametrize("status", [200, 403, 404, 502])
+@pytest.mark.parametrize("page", [True, False])
+def test_a_server_below_a_path_is_found(status: int, page: bool) -> None:
+    """At the place of the standard, else where a proxy that strips the path has it.
+
+    Whatever the host answers at the first: nginx, for one, has a page of its own for 404.
+    """
     base = f"{URL}/dash"
-    transport = Scripted(answer(404, {}), answer(200, ABOUT), url=base)
+    first = answer(status, {})
+    if page:
+        first.headers["Content-Type"] = "text/html"
+        first._content = b"<html><h1>404 Not Found</h1></html>"
+    transport = Scripted(first, answer(200, ABOUT), url=base)
     assert discover(transport).token == ABOUT["token_endpoint"]
     assert [url for _, url, _ in transport.asked] == [
         f"{URL}/.well-known/oauth-authorization-server/dash",

@@ -47,6 +47,8 @@ def discover(transport: Transport) -> Endpoints:
     found: dict[str, Any] = {}
     for place in places:
         response = transport.send("GET", place)
+        if place != places[-1] and (response.status_code != 200 or is_page(response)):
+            continue  # whoever answers for the whole host may be no server of ours
         if response.status_code != 404 or is_page(response):
             failure = of_answer(response, base, had_token=False)
             if failure is not None:
