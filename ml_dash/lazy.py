@@ -7,6 +7,7 @@ waits for, and always in the thread of a caller: our own threads find everything
 
 from __future__ import annotations
 
+import logging  # noqa: F401 - before our hooks of fork, see there
 import os
 import sys
 import threading
@@ -100,4 +101,6 @@ if hasattr(os, "register_at_fork"):
         elif sys.implementation.name == "cpython":
             globals()["_lock"] = threading.RLock()
 
+    # What was registered first is called last: the lock of `logging` is taken after this one. A fork
+    # that held it while it waits here would wait for a thread whose import wants it.
     os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

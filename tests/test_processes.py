@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -259,3 +261,35 @@ print(begun, time.time())
     found = rows(tmp_path / "dash/e", "tracks/a")
     assert [row["step"] for row in found] == list(range(102))
     assert all(begun - 1 < row["timestamp"] < ended + 1 for row in found)
+
+
+def test_a_fork_waits_for_no_thread_that_waits_for_the_fork(tmp_path: Path) -> None:
+    """One that loads what it needs may want the lock of `logging`, which forks take, too."""
+    code = """
+import os, threading, time
+from ml_dash import Experiment, lazy
+
+lazy._PATIENCE = 30.0
+Experiment("p/forked", echo=False)  # nothing else has imported `logging` yet
+begun = threading.Event()
+
+def load():
+    with lazy._lock:
+        begun.set()
+        time.sleep(0.2)
+        import logging
+        logging.getLogger("some.module")
+
+threading.Thread(target=load).start()
+begun.wait()
+before = time.monotonic()
+child = os.fork()
+if child == 0:
+    os._exit(0)
+os.waitpid(child, 0)
+print(time.monotonic() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 15
