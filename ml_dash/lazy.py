@@ -101,6 +101,6 @@ if hasattr(os, "register_at_fork"):
         elif sys.implementation.name == "cpython":
             globals()["_lock"] = threading.RLock()
 
-    # What was registered first is called last: the lock of `logging` is taken after this one. A fork
-    # that held it while it waits here would wait for a thread whose import wants it.
+    # What was registered first is called last: the lock of `logging` is taken after this one. A
+    # fork that held it while it waits here would wait for a thread whose import wants it.
     os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

@@ -287,6 +287,24 @@ def test_folders_of_one_prefix_are_one_run_and_that_is_told(
     assert rows.items() <= segments_in(tmp_path / "copy").items()
 
 
+def test_a_file_that_another_folder_has_deleted_stays(
+    logged_in: Line, anna: Person, tmp_path: Path
+) -> None:
+    """Two folders of one prefix: what one of them deletes on the server the other may still have."""
+    for name in ("keeps", "deletes"):
+        given = {"dash_root": tmp_path / name, "dash_url": False, "environment": False}
+        with Experiment("robotics/rotated", echo=False, **given).run as experiment:
+            experiment.files("models").save_text(name, to="last.ckpt")
+            if name == "deletes":
+                experiment.files("models").delete("last.ckpt")
+    for name in ("keeps", "deletes"):
+        assert logged_in("sync", tmp_path / name / "robotics/rotated").code == 0
+    stays = logged_in("clean", "--synced", "--yes", tmp_path / "keeps/robotics/rotated")
+    assert stays.code == 1
+    assert "models/last.ckpt: on the server a file of this path has been deleted" in stays.err
+    assert (tmp_path / "keeps/robotics/rotated").exists()
+
+
 @pytest.mark.parametrize("ended", [True, False])
 def test_a_run_of_long_ago_is_not_running_when_it_is_sent(
     logged_in: Line, anna: Person, tmp_path: Path, ended: bool

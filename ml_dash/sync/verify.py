@@ -104,14 +104,16 @@ def _same_bytes(client: RemoteClient, run_path: str, folder: Path, path: str) ->
 
 
 def _replaced(client: RemoteClient, run_path: str, backend: LocalBackend) -> Iterator[str]:
-    """The files that nobody would get back: the server has others of the same paths.
+    """The files that nobody would get back: the server has others of the same paths, or none.
 
     So it is where two folders of one prefix were begun apart, or the run went on elsewhere.
     """
     there = {str(row.get("path")): row for row in file_rows(client, run_path)}
     for row in Files(Source(backend)).list():
-        other = there.get(row["path"], row)
-        if other.get("sha256") != row.get("sha256"):
+        other = there.get(row["path"])
+        if other is None:
+            yield f"{row['path']}: on the server a file of this path has been deleted"
+        elif other.get("sha256") != row.get("sha256"):
             when = "later" if other.get("timestamp", 0.0) > row["timestamp"] else "earlier"
             yield f"{row['path']}: the server has another file of this path, saved {when}"
 
