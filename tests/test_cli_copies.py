@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import time
 from pathlib import Path
 
@@ -290,7 +291,7 @@ def test_folders_of_one_prefix_are_one_run_and_that_is_told(
 def test_a_file_that_another_folder_has_deleted_stays(
     logged_in: Line, anna: Person, tmp_path: Path
 ) -> None:
-    """Two folders of one prefix: what one of them deletes on the server the other may still have."""
+    """Two folders of one prefix: what one deletes on the server the other may still have."""
     for name in ("keeps", "deletes"):
         given = {"dash_root": tmp_path / name, "dash_url": False, "environment": False}
         with Experiment("robotics/rotated", echo=False, **given).run as experiment:
@@ -349,6 +350,9 @@ def test_a_server_tells_the_duration_that_the_folder_tells(
     here = json.loads(logged_in("list", "--json", "--root", root).out)
     there = json.loads(logged_in("list", prefix, "--json", "--server").out)
     assert there[0]["duration"] == pytest.approx(here[0]["duration"], abs=1e-5)
+    shown = [logged_in("show", *of).out for of in ([folder], [prefix, "--server"])]
+    lines = [re.findall(r"^  duration .*", text, re.M) for text in shown]
+    assert lines[0] == lines[1] and len(lines[0]) == 1
     assert 0 < here[0]["duration"] < 60
 
 

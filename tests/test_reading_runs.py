@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from written import A, B, C, Written, line, png
 
+from ml_dash.cli.overview import seconds_of
 from ml_dash.environment import process_identity
 from ml_dash.names import prefix_folder
 from ml_dash.reading import list_runs, open_run, write_views
@@ -527,3 +528,19 @@ def test_a_run_that_may_not_be_read_is_told_from_none(tmp_path, monkeypatch):
         open_run("p/closed", root=tmp_path)
     with pytest.raises(FileNotFoundError):
         open_run("p/other", root=tmp_path)
+
+
+@pytest.mark.parametrize("ahead", [-1e6, 0.0, 1e6])
+@pytest.mark.parametrize(("silent", "status"), [(5.0, "RUNNING"), (STALE + 1, "INTERRUPTED")])
+def test_a_server_knows_whether_a_session_of_a_wrong_clock_lives(
+    ahead: float, silent: float, status: str
+) -> None:
+    """Its rows do not tell: they are of another machine, whose clock may be anything."""
+    start = {"event": "start", "session": "w", "root": True, "host": "elsewhere", "pid": 1}
+    rows = [{"timestamp": 1e9 + ahead, **start}]
+    now = 1e9 + 10.0 + silent
+    life = fold_life(rows, now, lambda: {"w": (1e9 + 10.0 + ahead, silent)})
+    assert life.status == status
+    assert life.active == pytest.approx(10.0)
+    lasted = seconds_of(life.sessions, now)
+    assert lasted == pytest.approx(10.0 + (silent if status == "RUNNING" else 0.0))

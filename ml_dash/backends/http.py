@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ml_dash.backends.base import SegmentInfo
 from ml_dash.backends.http_ahead import FilesAhead
+from ml_dash.remote.answers import field
 from ml_dash.remote.client import RemoteClient
 from ml_dash.remote.errors import NotFoundError, RejectedError
 from ml_dash.remote.failures import garbled
@@ -76,6 +77,28 @@ class HttpBackend:
             RemoteError: the server does not list them.
         """
         return self._listed("files")
+
+    def sessions(self) -> dict[str, tuple[float, float]]:
+        """What the server last heard of the sessions. Older servers do not tell.
+
+        Returns:
+            The last timestamp that each took from its clock, and for how many seconds nothing has
+            come since, by the server's clock.
+
+        Raises:
+            RemoteError: it does not answer that.
+        """
+        try:
+            answer = self.client.json("GET", f"{self._path}/sessions")
+        except NotFoundError:
+            return {}
+        try:
+            return {
+                str(one["session"]): (float(one["last_seen"]), float(one["silent"]))
+                for one in field(self.client, answer, "sessions", list)
+            }
+        except (LookupError, TypeError, ValueError):
+            raise garbled(self.client.url, "does not say what it heard of sessions") from None
 
     def size(self, segment: str) -> int:
         """See `Backend.size`."""

@@ -166,7 +166,8 @@ def seconds_of(sessions: Iterable[Session], now: float) -> float:
     from ml_dash.reading.status import RUNNING, active_seconds
 
     return active_seconds(
-        (own.start, now if own.status == RUNNING else own.end or own.last_seen) for own in sessions
+        (one.start, now + one.ahead if one.status == RUNNING else one.end or one.last_seen)
+        for one in sessions
     )
 
 

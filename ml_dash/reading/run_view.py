@@ -66,7 +66,8 @@ class RunView:
     def life(self) -> Life:
         """What the sessions said, folded."""
         if self._life is None:
-            self._life = fold_life(Stream(self.source, "run").rows())
+            ask = getattr(self.source.backend, "sessions", None)  # of those that a server has
+            self._life = fold_life(Stream(self.source, "run").rows(), ask=ask)
             known = {session.id for session in self._life.sessions}
             if self.source.live_writers() - known:
                 self._life.status = RUNNING  # it has begun, and its first row is on its way

@@ -8,7 +8,7 @@ forked child, and a worker that only joined, never decide.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class Session:
         host: where it ran.
         pid: its process id there.
         anchor: its clocks at one moment.
+        ahead: seconds that its clock is ahead of ours, as far as a server can tell.
         environment: what was recorded of its surroundings.
     """
 
@@ -62,10 +63,11 @@ class Session:
     pid: int | None = None
     anchor: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    ahead: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The session as plain JSON types, without what is not known."""
-        found = {name: getattr(self, name) for name in self.__slots__}
+        found = {name: getattr(self, name) for name in self.__slots__ if name != "ahead"}
         return {name: value for name, value in found.items() if value not in (None, {})}
 
 
@@ -127,12 +129,18 @@ def active_seconds(spans: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def fold_life(rows: Iterable[Mapping[str, Any]], now: float | None = None) -> Life:
+def fold_life(
+    rows: Iterable[Mapping[str, Any]],
+    now: float | None = None,
+    ask: Callable[[], Mapping[str, tuple[float, float]]] | None = None,
+) -> Life:
     """Fold the rows of the stream `run`, which come in order of time.
 
     Args:
         rows: from all sessions.
         now: seconds since 1970, by default the present, for the age of a sign of life.
+        ask: what a server heard of the sessions, as `HttpBackend.sessions` has it; asked where one
+            has not said its end.
     """
     life = Life()
     sessions: dict[str, Session] = {}
@@ -152,8 +160,14 @@ def fold_life(rows: Iterable[Mapping[str, Any]], now: float | None = None) -> Li
                 key: row[key] for key, kind in _DETAILS.items() if type(row.get(key)) is kind
             }
     now = time.time() if now is None else now
-    for name, session in sessions.items():
-        if session.end is None and not _lives(session, identities.get(name), now):
+    open_ = [session for session in sessions.values() if session.end is None]
+    heard = ask() if ask is not None and open_ else {}
+    for session in open_:
+        if session.id in heard:
+            last_seen, silent = heard[session.id]
+            session.last_seen = max(session.last_seen, last_seen)
+            session.ahead = last_seen + silent - now
+        if not _lives(session, identities.get(session.id), now):
             session.status = INTERRUPTED
     life.sessions = sorted(sessions.values(), key=lambda session: session.start)
     if any(session.status == RUNNING for session in life.sessions):
@@ -187,7 +201,7 @@ def _lives(session: Session, identity: Mapping[str, Any] | None, now: float) -> 
     """Whether a session that has not said its end is still there."""
     alive = process_alive(identity) if identity is not None else None
     if alive is None:  # of another host or container: only its signs of life tell
-        return now - session.last_seen < STALE
+        return now + session.ahead - session.last_seen < STALE
     return alive
 
 

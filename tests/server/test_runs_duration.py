@@ -99,3 +99,17 @@ def test_a_run_without_a_start_has_no_duration(inside: Inside) -> None:
     run = make_run(anna)
     assert anna.get(f"/api/v1/runs/{run}").json()["run"]["duration"] is None
     assert anna.get("/api/v1/runs", params={"filter": "duration >= 0"}).json()["runs"] == []
+
+
+def test_what_was_heard_of_sessions_is_told(inside: Inside) -> None:
+    """By their own clocks and by ours: who reads the run need not trust the one or the other."""
+    anna = inside.user("anna")
+    run = make_run(anna)
+    rows = [{"timestamp": 107.0, "q": 1}, {"timestamp": 9e9, "_explicit": True, "q": 2}]
+    send(anna, run, life("w", 100.0, None), life("x", 50.0, 60.0), piece("tracks/arm", "w", *rows))
+    inside.now += 30
+    told = anna.get(f"/api/v1/runs/{run}/sessions").json()["sessions"]
+    assert sorted(told, key=lambda one: one["session"]) == [
+        {"session": "w", "last_seen": 107.0, "silent": 30.0},
+        {"session": "x", "last_seen": 60.0, "silent": 30.0},
+    ]

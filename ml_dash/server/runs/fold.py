@@ -75,7 +75,7 @@ def after_append(session: Session, run: Run, added: Iterable[Added]) -> None:
             _take_files(session, run, rows)
         if any(row.get("event") != "update" for row in rows) or stream != "run":
             run.heartbeat = max(run.heartbeat or heard, heard)
-        _take_stamp(folded, writer, stamped)
+        _take_stamp(folded, writer, stamped, heard)
     if settle:
         _settle(run, folded)
     run.active = _active(folded)
@@ -119,18 +119,27 @@ def _take_life(run: Run, folded: Row, row: Row, heard: float) -> None:
         folded["git"] = clean(environment.get("git"))
 
 
-def _take_stamp(folded: Row, writer: str, stamped: float | None) -> None:
-    known: dict[str, float] = folded.get("stamps", {})
-    if writer and stamped is not None and stamped > known.get(writer, 0.0):
-        folded["stamps"] = {**known, writer: stamped}
+def _take_stamp(folded: Row, writer: str, stamped: float | None, heard: float) -> None:
+    known: dict[str, list[float]] = folded.get("stamps", {})
+    if writer and stamped is not None and stamped > known.get(writer, (0.0,))[0]:
+        folded["stamps"] = {**known, writer: [stamped, heard]}
+
+
+def heard_of(folded: Row) -> dict[str, tuple[float, float]]:
+    """When each session last stamped a row, by its own clock, and when we heard of that by ours."""
+    found = {}
+    for name, own in folded.get("sessions", {}).items():
+        seen = own["seen"], own.get("heard", 0.0)
+        found[name] = max(seen, tuple(folded.get("stamps", {}).get(name, seen)))
+    return found
 
 
 def _active(folded: Row) -> float:
     """Seconds that sessions went on, each by its own clock from its first row to its last."""
-    sessions, stamps = folded.get("sessions", {}), folded.get("stamps", {})
+    heard = heard_of(folded)
     return active_seconds(
-        (own["start"], own.get("end") or max(own["seen"], stamps.get(name, 0.0)))
-        for name, own in sessions.items()
+        (own["start"], own.get("end") or heard[name][0])
+        for name, own in folded.get("sessions", {}).items()
         if "start" in own
     )
 

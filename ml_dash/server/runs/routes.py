@@ -18,6 +18,7 @@ from ml_dash.server.problems import Problem
 from ml_dash.server.runs.changes import change_run, delete_run
 from ml_dash.server.runs.clean import clean
 from ml_dash.server.runs.filter import LONGEST
+from ml_dash.server.runs.fold import heard_of
 from ml_dash.server.runs.listing import NEWEST_FIRST, Wanted, list_runs
 from ml_dash.server.runs.lost import Lost, find_lost
 from ml_dash.server.runs.upsert import find_or_make
@@ -99,6 +100,24 @@ def read_runs(
 def read_run(request: Request, granted: ReadRun, data: Data) -> dict[str, Any]:
     """What is known of a run."""
     return {"run": shown(data, granted.run_id, request.app.state.now())}
+
+
+@router.get("/runs/{run}/sessions")
+def read_sessions(request: Request, granted: ReadRun, data: Data) -> dict[str, Any]:
+    """What was last heard of each session of a run, which its rows do not say.
+
+    `last_seen` is the last timestamp that its process took from its clock, whatever the row;
+    `silent` is for how many seconds nothing has come, by the server's clock.
+    """
+    now = request.app.state.now()
+    with data.reading() as session:
+        folded = session.scalar(select(Run.folded).where(Run.id == granted.run_id)) or {}
+    return {
+        "sessions": [
+            {"session": name, "last_seen": seen, "silent": max(0.0, now - heard)}
+            for name, (seen, heard) in heard_of(folded).items()
+        ]
+    }
 
 
 @router.get("/runs/{run}/params")

@@ -85,6 +85,20 @@ class Runs(TypedDict):
     total: int | None
 
 
+class HeardOf(TypedDict):
+    """What was last heard of a session."""
+
+    session: str
+    last_seen: float
+    silent: float
+
+
+class Sessions(TypedDict):
+    """What was last heard of each session of a run."""
+
+    sessions: list[HeardOf]
+
+
 class Params(TypedDict):
     """All parameters of a run by their dotted names."""
 
