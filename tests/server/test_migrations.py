@@ -156,16 +156,24 @@ def test_a_database_of_before_the_durations_is_brought_forward(data: Database) -
     """For how long runs went on is counted from what was kept of their sessions."""
     migrations.upgrade(data)
     run_id = data.transaction(recorded)
-    ended, killed = {"start": 100.0, "end": 110.0, "seen": 110.0}, {"start": 500.0, "seen": 530.0}
+    ended = {"start": 100.0, "end": 110.0, "seen": 110.0, "heard": 9000.0}
+    killed = {"start": 500.0, "seen": 530.0, "heard": 9400.0}
     sessions = {"sessions": {"w": ended, "x": killed, "joined": {"seen": 900.0}}}
-    data.transaction(lambda session: setattr(session.get_one(Run, run_id), "folded", sessions))
+
+    def kept(session: Session) -> None:
+        run = session.get_one(Run, run_id)
+        run.folded, run.heartbeat = sessions, 9407.5  # rows came for so long after its last sign
+
+    data.transaction(kept)
     with data.engine.begin() as connection:
         connection.execute(text("ALTER TABLE runs DROP COLUMN active"))
     set_version(data, "0002")
     migrations.upgrade(data)
     assert migrations.differences(data) == []
     with data.reading() as session:
-        assert session.get_one(Run, run_id).active == 40.0
+        run = session.get_one(Run, run_id)
+        assert run.active == 47.5
+        assert run.folded["stamps"] == {"x": [537.5, 9407.5]}
 
 
 def test_a_table_that_is_made_anew_takes_nothing_with_it(
