@@ -27,7 +27,7 @@ from ml_dash.names import check_prefix, default_prefix, prefix_folder
 from ml_dash.params import Params
 from ml_dash.run import Run, remember
 from ml_dash.run_end import with_replica
-from ml_dash.settings import Settings, load
+from ml_dash.settings import Settings, load, place_of
 from ml_dash.track import Tracks
 
 if TYPE_CHECKING:
@@ -339,7 +339,12 @@ def _server(given: str | bool | None, configured: str | None, asked: bool) -> st
         return None
     from ml_dash.remote.address import server_url
 
-    return server_url(url)
+    try:
+        return server_url(url)
+    except ValueError as error:
+        if given or configured is None:
+            raise
+        raise ValueError(f"{place_of('url')}: {error}") from None
 
 
 def _script() -> str:

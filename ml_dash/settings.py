@@ -165,16 +165,22 @@ def settle(
                 value = _parse(text, types[setting.name], setting.variable)
             elif setting.name in file:
                 source, place = "file", f"{setting.name} in {path}"
-                value = _parse(_scalar(file[setting.name], place), types[setting.name], place)
+                kind = types[setting.name]
+                value = _parse(_scalar(file[setting.name], kind, place), kind, place)
         except ValueError as error:
             problem = str(error)
         if setting.name == "root" and not problem:
             if not value:  # the working folder, which nobody means by it
-                problem = (
-                    "the folder for runs (dash_root) is empty; give one, such as '.dash', or none"
-                )
+                where = f"root in {path}" if source == "file" else "dash_root"
+                problem = f"the folder for runs ({where}) is empty; give one, such as '.dash'"
             value = str(_expanded(value))
         yield Settled(setting, value, source, problem)
+
+
+def place_of(name: str) -> str:
+    """What says the value of a setting, for those who must change it."""
+    found = next(settled for settled in settle() if settled.setting.name == name)
+    return found.setting.variable if found.source == "environment" else f"{name} in {config_path()}"
 
 
 def unknown_keys(environ: Mapping[str, str] | None = None) -> list[str]:
@@ -251,10 +257,12 @@ def _read_file(environ: Mapping[str, str]) -> tuple[dict[str, Any], Path]:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
 
 
-def _scalar(value: Any, source: str) -> str:
+def _scalar(value: Any, kind: str, source: str) -> str:
     """A value of the file as an environment variable would have it."""
     if isinstance(value, (dict, list)):
         raise ValueError(f"{source} is {value!r}; it must be one value")
+    if kind.startswith("str") and not isinstance(value, str):
+        raise ValueError(f"{source} is {value!r}; it must be a text, in quotes")
     return str(value)
 
 

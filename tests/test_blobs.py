@@ -14,7 +14,7 @@ import pytest
 
 from ml_dash.backends import blobs, folders
 from ml_dash.backends.blobs import BlobFolder, copy_in, reflink, write_in
-from ml_dash.backends.folders import LinkError, folds_case, marked
+from ml_dash.backends.folders import Folder, LinkError, folds_case, marked
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="links and descriptors of POSIX")
 
@@ -494,3 +494,14 @@ def test_files_are_readable_as_the_umask_says(tmp_path):
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o666 & ~mask
+
+
+def test_a_folder_is_let_go_of_when_modules_are_gone(tmp_path, monkeypatch):
+    """As at the end of some interpreters, where all that `os` has is `None`."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    folder = Folder(str(tmp_path), "", descriptor)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", None)
+        del folder
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)

@@ -258,3 +258,23 @@ sys.exit(main(["list", "--root", sys.argv[1]]))
         [sys.executable, "-c", code, str(root)], env=environ(), capture_output=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
+
+
+def test_control_c_while_the_program_is_loaded_prints_no_traceback() -> None:
+    """As `ml-dash` and as `python -m ml_dash`: there is nothing yet to be ended."""
+    code = """
+import os, signal, sys
+from ml_dash.__main__ import main
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == "ml_dash.cli.export":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")

@@ -212,3 +212,37 @@ def test_a_wrong_variable_does_not_break_the_import(tmp_path: Path) -> None:
     script = "import ml_dash, ml_dash.auto_start; ml_dash.Experiment"
     environ = {**os.environ, "ML_DASH_ECHO": "loud", "ML_DASH_CONFIG": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environ)
+
+
+@pytest.mark.parametrize("url", ["dash.example", "ftp://dash.example"])
+def test_a_wrong_address_is_told_with_what_says_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable, or the file and its key; an argument needs no name."""
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("ML_DASH_CONFIG", str(file))
+    monkeypatch.setenv("ML_DASH_URL", url)
+    with pytest.raises(ValueError, match=f"^ML_DASH_URL: '{url}' is not the address of a server"):
+        Experiment("p/e")
+    monkeypatch.delenv("ML_DASH_URL")
+    file.write_text(f'url = "{url}"\n')
+    with pytest.raises(ValueError, match=f"^url in .*config.toml: '{url}' is not the address"):
+        Experiment("p/e")
+    with pytest.raises(ValueError, match=f"^'{url}' is not the address of a server"):
+        Experiment("p/e", dash_url=url)
+
+
+@pytest.mark.parametrize("line", ["root = true", "root = 5", "url = 7"])
+def test_a_text_of_the_file_is_in_quotes(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody means a folder of the name `True`."""
+    file = tmp_path / "config.toml"
+    file.write_text(f"{line}\n")
+    monkeypatch.setenv("ML_DASH_CONFIG", str(file))
+    name, value = line.split(" = ")
+    with pytest.raises(ValueError, match=rf"{name} in .*config.toml is {value.title()}; .* text"):
+        Experiment("p/e")
+    file.write_text('root = ""\n')
+    with pytest.raises(ValueError, match=r"root in .*config.toml\) is empty"):
+        Experiment("p/e")

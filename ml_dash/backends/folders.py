@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MAX_OPEN = 64
@@ -87,12 +87,13 @@ class Folder:
         status = self.status(name)
         return status is not None and stat.S_ISLNK(status.st_mode)
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        # `close` is bound here: modules may be gone when an interpreter ends.
         # By reference count and not by `close()`: a thread that writes here keeps the folder open
         # while another one drops it from the cache.
         descriptor = getattr(self, "descriptor", None)
         if descriptor is not None:
-            os.close(descriptor)
+            close(descriptor)
 
 
 class FolderTree:

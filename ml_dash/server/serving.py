@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 from obstore.exceptions import BaseError as StoreError
+from sqlalchemy import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ml_dash.server import migrations
@@ -65,6 +67,21 @@ def serve(settings: ServerSettings, say: Say) -> None:
         OutdatedError: the database must be brought to this version first.
         UnreachableError: the folder, the database, the store or the port cannot be used.
     """
+    try:
+        listening = listen(settings.host, settings.port)  # first: else nothing is made, or changed
+    except OSError as error:
+        raise UnreachableError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; --port 0 takes a"
+            " port that is free"
+        ) from None
+    try:
+        _serve(settings, say, listening)
+    finally:
+        for each in listening:
+            each.close()
+
+
+def _serve(settings: ServerSettings, say: Say, listening: list[socket.socket]) -> None:
     reach(settings)
     prepare(settings)
     app = create_app(settings)
@@ -73,13 +90,6 @@ def serve(settings: ServerSettings, say: Say) -> None:
     except (OSError, StoreError) as error:
         why = str(error).partition("\n")[0]
         raise UnreachableError(f"the store {settings.store} cannot be used: {why}") from None
-    try:
-        listening = listen(settings.host, settings.port)
-    except OSError as error:
-        raise UnreachableError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; --port 0 takes a"
-            " port that is free"
-        ) from None
     address = _address(settings.host, listening[0].getsockname()[1])
     url = settings.url or address
     link = ensure_admin(app.state.database, time.time())
@@ -100,8 +110,6 @@ def serve(settings: ServerSettings, say: Say) -> None:
     try:
         Server(config, app, address).run(listening)
     finally:
-        for each in listening:
-            each.close()
         app.state.database.close()
 
 
@@ -126,17 +134,23 @@ def reach(settings: ServerSettings) -> None:
     try:
         data.ping()
     except DBAPIError as error:
-        where = data.url.render_as_string(hide_password=True)
+        where = shown(data.url)
         raise UnreachableError(f"the database {where} cannot be used: {error.orig}") from None
     finally:
         data.close()
+
+
+def shown(url: URL) -> str:
+    """The address of a database without passwords: drivers take one in the query, too."""
+    secret = {name: "***" for name in url.query if "pass" in name.lower()}
+    return url.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def _kept_in(settings: ServerSettings, data: Database) -> str:
     """Where its data is, without a password."""
     if data.is_sqlite and settings.store.startswith("file:"):
         return f"its data is in {settings.folder}"
-    return f"its data is in {data.url.render_as_string()} and {settings.store}"
+    return f"its data is in {shown(data.url)} and {settings.store}"
 
 
 def prepare(settings: ServerSettings) -> None:

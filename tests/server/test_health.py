@@ -17,17 +17,15 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
-from sqlalchemy import select
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 from uvicorn.server import ServerState
 
 from ml_dash import wire
 from ml_dash.cli import main
-from ml_dash.server import health, process
-from ml_dash.server.database import Database
+from ml_dash.server import health, process, serving
 from ml_dash.server.serving import UnreachableError, reach, serve
 from ml_dash.server.settings import ServerSettings
-from ml_dash.server.tables import User
 from ml_dash.version import __version__
 
 from .inside import Inside, make_run
@@ -266,8 +264,7 @@ def test_a_port_that_is_taken_is_told_before_anything_else(tmp_path: Path) -> No
         with pytest.raises(UnreachableError, match=f"cannot listen on 127.0.0.1:{port}.*--port 0"):
             serve(wanted, said.append)
     assert said == []
-    with closing(Database(wanted.settled().database)) as data, data.reading() as session:
-        assert session.scalars(select(User)).all() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_all_addresses_of_a_host_have_one_port() -> None:
@@ -340,3 +337,13 @@ def test_a_defect_says_that_it_closes_the_connection(small: Inside) -> None:
     answer = anna.get("/api/v1/runs")
     assert (answer.status_code, answer.json()["code"]) == (500, "defect")
     assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    "address", ["//dash:{}@/db?host=/x", "//dash@/db?host=/x&password={}&sslpassword={}"]
+)
+def test_the_password_of_a_database_is_not_shown(address: str) -> None:
+    """Neither that of the user nor one of the query."""
+    url = make_url(f"postgresql+psycopg:{address.format('secret', 'secret')}")
+    text = serving.shown(url)
+    assert "secret" not in text and "host=" in text and text.startswith("postgresql+psycopg://dash")

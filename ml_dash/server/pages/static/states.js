@@ -26,11 +26,18 @@ export function failure(error, again) {
   );
 }
 
+/** What to do where the server does not know who asks. @returns {[string, string]} */
+function unknown() {
+  const local = document.querySelector("meta[name=ml-dash-local]")?.getAttribute("content");
+  if (!local) return ["You are not logged in.", "Load the page again to log in."];
+  return ["These pages are closed.", "`ml-dash ui` was started anew: open the address that it printed."];
+}
+
 /** @param {unknown} error @returns {[string, string]} */
 function told(error) {
   if (!(error instanceof ApiError)) return ["The page has a defect.", String(error)];
   if (error.status === 0) return [error.message, "The page goes on as soon as it is back."];
-  if (error.status === 401) return ["You are not logged in.", "Load the page again to log in."];
+  if (error.status === 401) return unknown();
   if (error.status === 403) return ["You may not do that.", error.message];
   if (error.status === 404) return ["There is no such thing, or not for you.", error.message];
   if (error.status === 422) return [error.message, "Change what is asked for."];
