@@ -11,7 +11,7 @@ Two kinds are open at a time, both in the thread (the context, to be exact) that
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
@@ -34,6 +34,7 @@ class Moment:
         cameras: those that have a frame of that name.
         episode: the number of the one that it is of, where whoever began it counts them; for those
             who join it.
+        subject: gives what it is of, such as an environment, where whoever began it says so.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Moment:
         "frame",
         "given",
         "step",
+        "subject",
         "writer",
     )
 
@@ -56,6 +58,7 @@ class Moment:
         self.cameras: frozenset[str] = frozenset()
         self.due: dict[int, tuple[bool, bool]] | None = None
         self.episode: int | None = None
+        self.subject: Callable[[], object] | None = None
         self._run = run
         self._timestamp = timestamp
 
@@ -178,11 +181,18 @@ def joined(run: object, step: int | None) -> Moment | None:
     return None if moment is None or step not in (None, moment.step) else moment
 
 
-def current(run: object) -> Moment | None:
-    """The moment that a recorder of this run joins: a block's, else the one last begun."""
-    found = in_block(run) if BLOCKS else None
-    if found is None:
-        for owner, moment in reversed(_begun.get()):
-            if moment.belongs_to(run) and owner() is not None:
-                return moment
-    return found
+def current(run: object, concerns: Callable[[object], bool] | None = None) -> Moment | None:
+    """The moment that a recorder of this run joins: a block's, else the one last begun.
+
+    Args:
+        run: known by its buffer.
+        concerns: says of the subject of one that was begun whether it may be joined.
+    """
+    if BLOCKS and (found := in_block(run)) is not None:
+        return found
+    for owner, moment in reversed(_begun.get()):
+        if not moment.belongs_to(run) or owner() is None:
+            continue
+        if concerns is None or moment.subject is None or concerns(moment.subject()):
+            return moment
+    return None

@@ -173,9 +173,14 @@ class Recorder:
         """Let nobody join the step that was begun last."""
         begin(self, None)
 
-    def current(self) -> Moment | None:
-        """The moment that `record` would join if it were given no step and no timestamp."""
-        return current(self._buffer)
+    def current(self, concerns: Callable[[object], bool] | None = None) -> Moment | None:
+        """The moment that `record` would join if it were given no step and no timestamp.
+
+        Args:
+            concerns: leaves out those that were begun and are of something else, such as of another
+                environment: is called with that, and says whether it concerns the caller.
+        """
+        return current(self._buffer, concerns)
 
     def name_frames(self, moment: Moment, cameras: Iterable[str]) -> str:
         """Give out now the name of frames that come later, such as those rendered after the run.

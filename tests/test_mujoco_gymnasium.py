@@ -299,3 +299,87 @@ def test_a_deferred_hook_beside_the_wrapper_draws_the_same(tmp_path):
     now, later = (run.frames("mujoco/free") for run in runs)
     assert now.names == later.names and now.steps.tolist() == later.steps.tolist()
     assert all(now.read_bytes(i) == later.read_bytes(i) for i in range(len(now)))
+
+
+def test_a_hook_joins_no_step_of_another_environment(experiment, env):
+    """Of two that are wrapped, and of one that has nothing to do with the simulation."""
+    from ml_dash_gymnasium import RecordToDash
+
+    other = gym.make("CartPole-v1")
+    train = RecordToDash(env, experiment, topic="train")
+    evaluation = RecordToDash(other, experiment, topic="eval")
+    hook = RenderHook(experiment, train, [], every=1, state=["qpos"])
+    shown = []
+    for episode in range(2):
+        train.reset(seed=episode)
+        for step in range(4):
+            hook()
+            shown.append(env.unwrapped.data.qpos.copy())
+            train.step(train.action_space.sample())
+            if step == 1:
+                evaluation.reset(seed=1)
+                evaluation.step(0)
+        hook()
+        shown.append(env.unwrapped.data.qpos.copy())
+    train.close()
+    evaluation.close()
+    run = read(experiment)
+    state, steps = run.tracks[TRACK], run.tracks["train/steps"]
+    assert state.steps.tolist() == steps.steps.tolist()
+    assert state["episode"].tolist() == steps["episode"].tolist()
+    assert np.array_equal(state["qpos"], shown)
+
+
+def test_a_simulation_beside_a_wrapped_environment_has_steps_of_its_own(experiment):
+    """Though the wrapper's last step is still open."""
+    from ml_dash_gymnasium import RecordToDash
+
+    evaluation = RecordToDash(gym.make("CartPole-v1"), experiment, topic="eval")
+    model = mujoco.MjModel.from_xml_string("<mujoco><worldbody/></mujoco>")
+    data = mujoco.MjData(model)
+    hook = RenderHook(experiment, model, [], every=1)
+    evaluation.reset(seed=1)
+    evaluation.step(0)
+    for _ in range(20):
+        hook(data)
+        mujoco.mj_step(model, data)
+    evaluation.close()
+    table = read(experiment).tracks[TRACK]
+    assert len(set(table.steps.tolist())) == 20 and "substep" not in table.columns
+
+
+def test_an_environment_that_keeps_its_simulation_deep_inside_is_known(experiment):
+    """As those of dm_control and robosuite: within a list, within a simulator."""
+    from ml_dash_gymnasium import RecordToDash
+
+    model = mujoco.MjModel.from_xml_string("<mujoco><worldbody/></mujoco>")
+    data = mujoco.MjData(model)
+
+    class Simulator:
+        def __init__(self):
+            self.parts = [{"physics": data}]
+
+    class Deep(gym.Env):
+        observation_space = action_space = gym.spaces.Discrete(2)
+
+        def __init__(self):
+            self.simulator = Simulator()
+
+        def reset(self, *, seed=None, options=None):
+            mujoco.mj_resetData(model, data)
+            return 0, {}
+
+        def step(self, action):
+            mujoco.mj_step(model, data)
+            return 1, 0.0, False, False, {}
+
+    deep = RecordToDash(Deep(), experiment)
+    hook = RenderHook(experiment, model, [], every=1)
+    deep.reset()
+    hook(data)
+    for _ in range(5):
+        deep.step(0)
+        hook(data)
+    deep.close()
+    run = read(experiment)
+    assert run.tracks[TRACK].steps.tolist() == run.tracks["env/steps"].steps.tolist()

@@ -25,6 +25,7 @@ observation of one episode to the first of the next. `transitions(run, autoreset
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ class EpisodeRecorder:
         recorders: to share; then steps are numbered by this stream alone.
         claim: the topic's numbers, to go on from and to give back.
         guard: counts what could not be recorded.
+        subject: the environment itself; steps are only joined by what concerns it.
 
     Attributes:
         live: whether it records: it was not closed, its run goes on, and it is not a forked
@@ -95,7 +97,9 @@ class EpisodeRecorder:
         recorders: Recorders | None = None,
         claim: Claim | None = None,
         guard: Guard | None = None,
+        subject: object = None,
     ) -> None:
+        self._subject = _weakly(subject)
         self.topic = topic
         self.guard = guard or Guard()
         self.live = True
@@ -309,6 +313,7 @@ class EpisodeRecorder:
             return None
         self._latest = moment
         self._claim.step = moment.step + 1
+        moment.subject = self._subject
         if not self._shared:
             moment.episode = self._claim.episode
         return moment
@@ -343,3 +348,10 @@ class EpisodeRecorder:
 
 def _is_empty(value: Any) -> bool:
     return value is None or (type(value) is dict and not value)
+
+
+def _weakly(subject: object) -> Callable[[], object] | None:
+    try:
+        return weakref.ref(subject)
+    except TypeError:  # none is given, or it has slots of its own
+        return None

@@ -228,6 +228,7 @@ class RecordVectorToDash(Wrapper):
                 recorders=shared,
                 claim=claim,
                 guard=self._dash_guard,
+                subject=env.unwrapped,
                 **self._dash_options,
             )
             for index, claim in zip(chosen.ids, claims, strict=True)

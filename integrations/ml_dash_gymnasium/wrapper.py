@@ -212,6 +212,7 @@ class RecordToDash(
             autoreset=_resets_itself(env),
             claim=mine,
             guard=self._dash_guard,
+            subject=env.unwrapped,
             **self._dash_options,
         )
 

@@ -148,7 +148,7 @@ class RenderHook:
         self._numbers = numbers_of(experiment, self._topic)
         self._bind(renderer)
         self._episodes = Episodes(self._numbers.episode)
-        self._places = Places(self._recorder, self._numbers.step)
+        self._places = Places(self._recorder, self._numbers.step, self._simulation.is_of)
         self._numbers.hook = weakref.ref(self)
         _hooks.add(self)
         close = weakref.WeakMethod(self.close)

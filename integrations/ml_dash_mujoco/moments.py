@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml_dash import Moment, Recorder
@@ -33,10 +34,14 @@ class Places:
     Args:
         recorder: of the hook.
         first: the number of the first step, where none is open.
+        concerns: says whether an environment, whose wrapper has opened a step, is the one at hand.
     """
 
-    def __init__(self, recorder: Recorder, first: int = 0) -> None:
+    def __init__(
+        self, recorder: Recorder, first: int = 0, concerns: Callable[[object], bool] | None = None
+    ) -> None:
         self._recorder = recorder
+        self._concerns = concerns
         self._first = first
         self._last: Place | None = None
 
@@ -56,10 +61,13 @@ class Places:
     def has(self, time: float) -> bool:
         """Whether the step that is open has the state of this time already."""
         last = self._last
-        return last is not None and last.time == time and last.moment is self._recorder.current()
+        return last is not None and last.time == time and last.moment is self._current()
+
+    def _current(self) -> Moment | None:
+        return self._recorder.current(self._concerns)
 
     def _moment(self) -> Moment:
-        moment = self._recorder.current()
+        moment = self._current()
         if moment is None:
             last = self._last
             moment = self._recorder.begin(self._first if last is None else last.moment.step + 1)

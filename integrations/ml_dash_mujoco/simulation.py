@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import mujoco
 import numpy as np
 
 _BAD = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
+_HOLDERS = 64
+_DEEPEST = 6
+_MOST = 5000
 _BAD_NAMES = ("BADQPOS", "BADQVEL", "BADQACC")
 
 
@@ -43,6 +48,7 @@ class Simulation:
             self.environment, self.source, model = model, source, source.model
         self.model: mujoco.MjModel = model
         self._known: mujoco.MjData = None
+        self._holders: dict[tuple[int, int], bool] = {}
 
     def data_of(self, given: Any) -> mujoco.MjData:
         """The data of what the hook was called with.
@@ -79,6 +85,42 @@ class Simulation:
             )
         self._known = data
         return False
+
+    def is_of(self, holder: object) -> bool:
+        """Whether an object, such as an environment, has the data of the last call in it."""
+        key = id(holder), id(self._known)
+        if key not in self._holders:
+            if len(self._holders) >= _HOLDERS:  # an environment that makes itself others
+                self._holders.clear()
+            self._holders[key] = self._known is not None and _has(holder, self._known)
+        return self._holders[key]
+
+
+def _has(holder: object, data: mujoco.MjData) -> bool:
+    """Whether `data` is among the attributes of an object, or among those of these, and so on.
+
+    It is `data` in Gymnasium's environments; others have it in a simulator, or a list of them.
+    """
+    seen, level = {id(holder)}, [holder]
+    for _ in range(_DEEPEST):
+        parts = [part for one in level for part in _parts(one)]
+        if any(part is data for part in parts):
+            return True
+        level = []
+        for part in parts:
+            if id(part) not in seen and len(seen) < _MOST:
+                seen.add(id(part))
+                level.append(part)
+    return False
+
+
+def _parts(one: object) -> Iterable[object]:
+    if isinstance(one, (list, tuple)):
+        return one[:_MOST]
+    if isinstance(one, (ModuleType, type)):
+        return ()
+    held = one if isinstance(one, dict) else getattr(one, "__dict__", {})
+    return list(held.values())
 
 
 def finite(time: float) -> float:
