@@ -485,3 +485,15 @@ def test_it_works_as_a_program(tmp_path: Path) -> None:
     done = process("doctor", "--root", tmp_path, HOME="", PYTHON_KEYRING_BACKEND="")
     assert done.code in (0, 1), done.err
     assert "runs\n" in done.out and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\x00"])
+def test_a_file_of_logins_that_cannot_be_read_is_a_problem(
+    cli: Line, config: Path, text: str
+) -> None:
+    """Else it looks as if nobody had ever logged in."""
+    config.parent.mkdir(parents=True, exist_ok=True)
+    (config.parent / "credentials.json").write_text(text)
+    found = messages(told(cli("doctor", "--json")))
+    assert "which keeps the logins, cannot be read: " in found
+    assert "remove it, and log in again" in found

@@ -139,6 +139,16 @@ class TokenStore:
                 _out_of_keyring(url)
             self._write(entries)
 
+    def fault(self) -> str:
+        """Why the file cannot be read; empty where it can be, or where there is none."""
+        try:
+            found = orjson.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError) as error:
+            return str(error)
+        return "" if isinstance(found, dict) else "it has no logins in it"
+
     def _read(self) -> dict[str, Any]:
         try:
             if self.path.stat().st_mode & 0o077:

@@ -51,6 +51,11 @@ def examine_places(section: Section, root: Path) -> None:
     section.doing = f"reading {store.path}"
     servers = store.servers()
     section.tell("logins", servers, ", ".join(servers) or "none")
+    if fault := store.fault():
+        section.problem(
+            f"{store.path}, which keeps the logins, cannot be read: {fault}",
+            "remove it, and log in again by `ml-dash login`",
+        )
 
 
 def _look_at_root(section: Section, root: Path) -> None:
@@ -60,9 +65,9 @@ def _look_at_root(section: Section, root: Path) -> None:
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
     except OSError as refused:  # a folder on the way is somebody else's
         error = refused
-    text = str(folder) if nearest == folder else f"{folder} (the first run makes it)"
-    section.tell("root", str(folder), text)
     error = error or _try(section, nearest)
+    new = nearest != folder and error is None
+    section.tell("root", str(folder), f"{folder} (the first run makes it)" if new else str(folder))
     full = error is not None and error.errno in _FULL
     if error is not None:
         why = error.strerror or str(error)
