@@ -106,7 +106,7 @@ def wheel(folder: Path, changes: dict[str, bytes | None]) -> Path:
         f"{info}METADATA": b"Name: ml-dash\n\n",
         f"{info}RECORD": b"",
         f"{info}WHEEL": b"",
-        f"{info}entry_points.txt": b"[console_scripts]\nml-dash = ml_dash.cli:main\n",
+        f"{info}entry_points.txt": b"[console_scripts]\nml-dash = ml_dash.__main__:main\n",
         f"{info}licenses/LICENSE": (ROOT / "LICENSE").read_bytes(),
     }
     path = folder / "ml_dash.whl"

@@ -84,7 +84,8 @@ def check_wheel(path: Path, version: str) -> Message:
     demand(told.keys() == TOLD, f"{path.name}: beside the packages {sorted(told.keys() ^ TOLD)}")
     demand(told["licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes(), "the licence is another")
     entry = told["entry_points.txt"].decode().split()
-    demand(entry == ["[console_scripts]", "ml-dash", "=", "ml_dash.cli:main"], f"commands: {entry}")
+    wanted = ["[console_scripts]", "ml-dash", "=", "ml_dash.__main__:main"]
+    demand(entry == wanted, f"commands: {entry}")
     wanted = sources()
     demand(
         files.keys() == wanted.keys(),
