@@ -12,7 +12,7 @@ from replicas import MemoryClient, MemoryServer, client_of, files_in, segments_i
 
 from ml_dash import Experiment
 from ml_dash.remote import UnauthorizedError, UnreachableError
-from ml_dash.sync import blobs, replicate
+from ml_dash.sync import parts, replicate
 from ml_dash.sync.replica import Replica
 from ml_dash.sync.trouble import BackOff
 
@@ -133,7 +133,7 @@ def test_files_of_an_episode_in_which_everything_was_too_large_are_tried_again(
     server.limit = 1 << 30
     replica.advance()
     assert not agree(folder, server), "not at once: it may be so for good"
-    monkeypatch.setattr(blobs, "AGAIN", -1.0)
+    monkeypatch.setattr(parts, "AGAIN", -1.0)
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 100)
     replica.advance()

@@ -22,7 +22,9 @@ from ml_dash.reading.files import DATA
 from ml_dash.sync.entries import Entry, ReplacedError, batches, entry_of, signature, unreadable
 from ml_dash.sync.index import IndexReader, keep_latest
 from ml_dash.sync.listing import stored_files
-from ml_dash.sync.parts import LEAST, send_parts, smaller
+from ml_dash.sync.parts import send_large
+from ml_dash.sync.sizes import LEAST, Sizes
+from ml_dash.sync.trouble import is_cut
 from ml_dash.sync.upload_threads import UploadThreads
 
 if TYPE_CHECKING:
@@ -33,12 +35,6 @@ GATHERED = 2_000
 
 MOST_WAITING = wire.MAX_PIECES  # so that the server can be asked about all in one request
 """Files that are waited for; beyond them the oldest are told at once."""
-
-AGAIN = 10.0
-"""Seconds after which a file is tried again of which the least part was too large."""
-
-LARGER = 60.0
-"""Seconds after which parts may be larger again."""
 
 
 class FileSender:
@@ -65,9 +61,12 @@ class FileSender:
         self._given_up: dict[str, str] = {}
         self._missed: dict[str, Entry] = {}  # what the server said it has not, until it has
         self._there: set[str] = set()  # what the server has of the files that are offered now
-        self._part = wire.PART_SIZE  # less where larger ones do not get through
-        self._together = wire.SEND_LIMIT  # likewise, of small files in one request
-        self._lowered = 0.0
+        self._sizes = Sizes()
+
+    @property
+    def taken(self) -> int:
+        """Bytes of files that the server has taken, also of those that it has not whole."""
+        return self._sizes.taken
 
     def unsent(self) -> tuple[int, int]:
         """How many files the server is known not to have yet, and bytes of them.
@@ -191,9 +190,9 @@ class FileSender:
         """Send files, of which no two are the same; what cannot be sent is waited for."""
         large = [entry for entry in entries if entry.size > wire.SMALL_BLOB]
         small = [entry for entry in entries if entry.size <= wire.SMALL_BLOB]
-        self._grow()
+        self._sizes.grow()
         with UploadThreads(progress and (lambda: progress(self.files))) as uploads:
-            for batch in batches(small, self._together):
+            for batch in batches(small, self._sizes.together):
                 uploads.submit(partial(self._send_small, batch))
             for entry in large:
                 uploads.submit(partial(self._send_large, entry))
@@ -219,8 +218,13 @@ class FileSender:
         middle = len(entries) // 2
         return self._missing(entries[:middle]) | self._missing(entries[middle:])
 
-    def _send_small(self, batch: list[Entry]) -> None:
-        """Send several files in one request; in two where that is too large."""
+    def _send_small(self, batch: list[Entry], *, again: bool = False) -> None:
+        """Send several files in one request; in two where that is too large.
+
+        Args:
+            batch: the files.
+            again: whether the connection broke the last time.
+        """
         from ml_dash.remote import RejectedError, UnreachableError
         from ml_dash.remote.answers import field
 
@@ -241,8 +245,11 @@ class FileSender:
             field(self._client, answer, "stored", int)
         except UnreachableError as error:
             if error.kind == "timeout":  # a slow line may get fewer of them through
-                self._together, self._lowered = max(LEAST, len(body) // 2), time.monotonic()
-            raise
+                self._sizes.lower_together(len(body) // 2)
+            if not is_cut(error) or (again and len(body) <= LEAST):
+                raise
+            self._after_cut([entry for entry, _ in found], len(body), again=again)
+            return
         except RejectedError as error:
             if error.code != "too_large":
                 raise
@@ -254,7 +261,25 @@ class FileSender:
             self._send_small(batch[middle:])
             return
         for entry, data in found:
+            self._sizes.took(len(data))
             self._done(entry, len(data))
+
+    def _after_cut(self, entries: list[Entry], size: int, *, again: bool) -> None:
+        """Send small files again that were cut off: as they were, the second time in halves."""
+        missing = self._missing(entries)  # which fails where the line takes nothing at all
+        for entry in entries:
+            if entry.sha256 not in missing:
+                self._done(entry, entry.size)  # only the answer was lost
+        left = [entry for entry in entries if entry.sha256 in missing]
+        if not again:
+            self._send_small(left, again=True)
+        elif len(left) == 1:
+            self._send_large(left[0])
+        else:
+            self._sizes.lower_together(size // 2)
+            middle = len(left) // 2
+            self._send_small(left[:middle])
+            self._send_small(left[middle:])
 
     def _read(self, entry: Entry) -> bytes:
         """The bytes of a small file.
@@ -287,9 +312,7 @@ class FileSender:
                 entry.seen, entry.again = signature(file), math.inf
                 if os.fstat(file.fileno()).st_size != entry.size:
                     raise ReplacedError("another file has taken its place")
-                while part := send_parts(self._client, self._path, entry, file, self._part):
-                    entry.again = time.monotonic() + AGAIN
-                    self._lower(smaller(part))
+                send_large(self._client, self._path, entry, file, self._sizes)
                 self._done(entry, entry.size)
         except ReplacedError as error:
             self._wait(entry, str(error))
@@ -297,27 +320,11 @@ class FileSender:
             raise UnreachableError(
                 f"the upload of {entry.path!r} was ended by another one; it is looked at again"
             ) from None
-        except UnreachableError:
-            if entry.stuck:  # what a slow line holds back is more than an answer is waited for
-                self._lower(max(LEAST, entry.stuck // 2))
-                entry.stuck = 0
-            raise
         except RejectedError as error:
             if error.code not in ("differs", "parts", "too_large"):
                 raise
             why = "it changed while it was sent" if error.code == "differs" else str(error)
             self._wait(entry, why)
-
-    def _lower(self, part: int) -> None:
-        """Make the next parts smaller."""
-        self._part, self._lowered = min(self._part, part), time.monotonic()
-
-    def _grow(self) -> None:
-        """Try larger parts again after a while: what took none may be gone."""
-        if time.monotonic() - self._lowered > LARGER:
-            self._part = min(wire.PART_SIZE, self._part * 8)
-            self._together = min(wire.SEND_LIMIT, self._together * 8)
-            self._lowered = time.monotonic()
 
     def _done(self, entry: Entry, size: int) -> None:
         self.files += 1

@@ -25,7 +25,10 @@ class Entry:
         reason: why it was not sent, after an attempt.
         seen: what the file looked like then.
         sent: bytes of it that the server has taken, while it is sent in parts.
-        stuck: bytes of its first part, where that took too long.
+        part: bytes of a part that the server was asked for, 0 before that.
+        stuck: bytes of the part that did not get through.
+        taken: bytes that the server has taken since the connection broke the last time.
+        cuts: times that it broke since anything was taken.
         again: when to try it again, by `time.monotonic()`, though it is what it was.
     """
 
@@ -37,7 +40,10 @@ class Entry:
     reason: str = ""
     seen: tuple[int, ...] = ()
     sent: int = 0
+    part: int = 0
     stuck: int = 0
+    taken: int = 0
+    cuts: int = 0
     again: float = math.inf
 
 

@@ -71,6 +71,12 @@ class Replica:
         self._lost: list[str] | None = None
         self._restored = 0
 
+    @property
+    def taken(self) -> tuple[int, int, bool]:
+        """How far it has come: bytes of rows and of files that the server took, and connected."""
+        rows = self._rows.bytes if self._rows is not None else 0
+        return rows, self._files.taken if self._files is not None else 0, self.connected
+
     def connect(self) -> None:
         """Find the run on the server, or make it there, and ask what it has.
 

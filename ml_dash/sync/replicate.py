@@ -62,7 +62,7 @@ def replicate(
     drain_dead(folder)
     replica = Replica(folder, client, prefix, verify=verify, look=True)
     back_off = back_off or BackOff()
-    best = (0, 0, False)
+    best = replica.taken
     since, due, slow = time.monotonic(), _every(ROWS_AGAIN), 0
     while True:
         begun = time.monotonic()
@@ -70,10 +70,8 @@ def replicate(
             replica.advance(progress, due)
             return replica.report(settled=True)
         except RemoteError as error:
-            report = replica.report()
-            far = (report.bytes, report.files, replica.connected)
-            if far > best:
-                best, since, slow = far, time.monotonic(), 0
+            if replica.taken > best:
+                best, since, slow = replica.taken, time.monotonic(), 0
                 back_off.reset()
             elif slow < SLOW and _is_slow(error, replica, begun):
                 slow, since = slow + 1, time.monotonic()  # it takes bytes

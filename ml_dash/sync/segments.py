@@ -17,6 +17,7 @@ from ml_dash.backends import LocalBackend
 from ml_dash.reading.lines import Segment
 from ml_dash.rows import MAX_LINE
 from ml_dash.sync.listing import local_crc, local_segments, stored_segments
+from ml_dash.sync.trouble import is_cut
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
@@ -93,6 +94,7 @@ class RowSender:
         self._ends: dict[str, int] = {}
         self._limit = wire.SEND_LIMIT
         self._lowered = 0.0
+        self._through = False  # whether anything came through since the connection broke
         self._made = time.monotonic()
         self._moved: dict[str, int] = {}
         self._torn: set[str] = set()  # ends within a line, whose writer may still be at it
@@ -237,7 +239,9 @@ class RowSender:
         except UnreachableError as error:
             if error.kind == "timeout":  # a slow line may get a smaller one through
                 self._lower(sum(len(piece.data) for piece in pieces))
-            raise
+            if not is_cut(error) or not self._may_go_on(pieces):
+                raise
+            return 0
         except RejectedError as error:
             if error.code != "too_large" or sum(len(piece.data) for piece in pieces) <= _LEAST:
                 raise  # for so little it means nothing: whoever says it takes nothing now
@@ -246,6 +250,7 @@ class RowSender:
         answers = field(self._client, answer, "pieces", list)
         if len(answers) != len(pieces):
             raise garbled(self._client.url, "does not say what became of each piece")
+        self._through = True
         self._grow()
         return sum(self._take(*each, sizes) for each in zip(pieces, answers, strict=True))
 
@@ -275,7 +280,7 @@ class RowSender:
     def _halve(self, pieces: list[Piece]) -> None:
         """Make the next requests smaller, after one that was too large."""
         size = sum(len(piece.data) for piece in pieces)
-        if len(pieces) == 1 and pieces[0].data.count(b"\n") <= 1:
+        if _is_one_line(pieces):
             piece = pieces[0]
             self.stuck[piece.segment] = (
                 f"{piece.segment}: byte {piece.offset:,}: a line of {size:,} bytes is too large for"
@@ -283,6 +288,22 @@ class RowSender:
             )
         else:
             self._lower(size)
+
+    def _may_go_on(self, pieces: list[Piece]) -> bool:
+        """Whether to try at once again after the connection broke: with less, if that broke, too.
+
+        Raises:
+            RemoteError: the server is not there at all.
+        """
+        size = sum(len(piece.data) for piece in pieces)
+        if self._through:
+            self._through = False
+        elif size > _LEAST and self._limit > _LEAST and not _is_one_line(pieces):
+            self._client.json("GET", f"{self._path}/segments", params={"limit": "1"})
+            self._lower(size)
+        else:
+            return False
+        return True
 
     def _lower(self, size: int) -> None:
         """Make the next requests smaller than one of `size` bytes."""
@@ -294,6 +315,10 @@ class RowSender:
         if self._limit < wire.SEND_LIMIT and time.monotonic() - self._lowered > _LARGER:
             self._limit = min(wire.SEND_LIMIT, self._limit * 8)
             self._lowered = time.monotonic()
+
+
+def _is_one_line(pieces: list[Piece]) -> bool:
+    return len(pieces) == 1 and pieces[0].data.count(b"\n") <= 1
 
 
 def compressed(body: bytes) -> bytes:

@@ -54,6 +54,11 @@ def is_refusal(error: BaseException) -> bool:
     return getattr(error, "kind", None) == "tls"
 
 
+def is_cut(error: BaseException) -> bool:
+    """Whether a connection broke that had been made: less may get through at a time."""
+    return getattr(error, "kind", None) == "closed"
+
+
 def ends_replication(error: BaseException, *, connected: bool) -> bool:
     """Whether the run stays local from now on, for as long as this process goes on.
 

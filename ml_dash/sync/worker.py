@@ -85,6 +85,7 @@ class Worker:
         self._refusal: Exception | None = None  # what no further attempt would mend
         self._heard = 0.0  # when something was last taken
         self._taken = (0, 0)
+        self._far = (0, 0, False)  # how far the last attempt that failed had come
         self._rows_at = 0.0  # when rows were last looked for
         self._passes = 0  # that went well since the run ended
         self._settled: ReplicaReport | None = None  # once all was sent that was there by then
@@ -291,6 +292,9 @@ class Worker:
         self._say(kind_of(error), f"{text}. The run goes on, and {then}")
         self._back_off = self._back_off or BackOff()
         self._failure = error
+        if self._replica is not None and self._replica.taken > self._far:
+            self._far = self._replica.taken
+            self._back_off.reset()  # the line is bad, but it leads somewhere
         return self._back_off.next(error)
 
     def _is_hopeless(self, finishing: float) -> bool:
