@@ -168,8 +168,16 @@ class HttpBackend:
         """A server's run is not written here."""
         _refuse()
 
-    def fetch(self, path: str, offset: int, size: int | None) -> tuple[bytes, str, int]:
+    def fetch(
+        self, path: str, offset: int, size: int | None, *, partial: bool = False
+    ) -> tuple[bytes, str, int]:
         """Bytes of a file from `offset`, what names this version of it, and its whole size.
+
+        Args:
+            path: of the file.
+            offset: where they begin.
+            size: how many; all by default.
+            partial: give fewer where the connection breaks, unless none came.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -188,6 +196,7 @@ class HttpBackend:
                 params=params,
                 headers=ranged,
                 most=sys.maxsize if size is None else max(size, MOST),
+                partial=partial,
             )
         except NotFoundError:
             answer = None

@@ -69,6 +69,7 @@ class RemoteClient:
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
         most: int | None = None,
+        partial: bool = False,
     ) -> Response:
         """Make a request; its answer went well.
 
@@ -82,6 +83,7 @@ class RemoteClient:
             stream: leave the answer's body to be read by the caller.
             most: bytes that it may have otherwise, however long they take; by default 64 MiB, in
                 ten minutes.
+            partial: of a range of bytes that breaks off, give what came, unless that is nothing.
 
         Raises:
             RemoteError: it did not go well; its class says in which way.
@@ -91,6 +93,7 @@ class RemoteClient:
             "headers": headers,
             "stream": stream,
             "most": most,
+            "partial": partial,
         }
         if json is not None:
             options["json"] = json

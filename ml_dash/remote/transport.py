@@ -78,6 +78,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
         most: int | None = None,
+        partial: bool = False,
         **options: Any,
     ) -> Response:
         """Make a request and give its answer, whatever its status. Follows no redirect.
@@ -90,6 +91,7 @@ class Transport:
             stream: leave the body to be read by the caller, unless it tells of an error.
             most: bytes that the body may have otherwise, however long they take; `MOST`, in
                 `LONGEST` seconds, by default.
+            partial: take what came of a body that breaks off, unless that is nothing.
             options: `params`, `json` or `data`, as `requests` has them.
 
         Raises:
@@ -111,7 +113,7 @@ class Transport:
             )
             response.request.headers.pop("Authorization", None)
             if not stream or response.status_code >= 400:
-                self._take(response, most)
+                self._take(response, most, partial=partial and response.status_code == 206)
             return response
         except (requests.RequestException, OSError, ValueError) as error:
             # ValueError: urllib3 and http.client let some of theirs through.
@@ -119,16 +121,23 @@ class Transport:
         # Only here, so that no exception with the request, and its token, hangs on this one.
         raise failure
 
-    def _take(self, response: Response, most: int | None) -> None:
+    def _take(self, response: Response, most: int | None, *, partial: bool) -> None:
         """Read the body, as `requests` itself does where it is not told to leave it."""
+        import requests
+
         pieces: list[bytes] = []
         size, end = 0, time.monotonic() + (LONGEST if most is None else math.inf)
-        for piece in response.iter_content(_PIECE):
-            size += len(piece)
-            if size > (MOST if most is None else most) or time.monotonic() > end:
-                response.close()
-                raise garbled(self.url, "has no end")
-            pieces.append(piece)
+        try:
+            for piece in response.iter_content(_PIECE):
+                size += len(piece)
+                if size > (MOST if most is None else most) or time.monotonic() > end:
+                    response.close()
+                    raise garbled(self.url, "has no end")
+                pieces.append(piece)
+        except (requests.RequestException, OSError):
+            if not partial or not pieces:
+                raise
+            response.close()
         response._content = b"".join(pieces)
 
     def _timeout_for(self, body: Any) -> tuple[float, float]:

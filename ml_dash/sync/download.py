@@ -232,16 +232,22 @@ class _Download:
         return size == row.get("size") and digest.hexdigest() == row.get("sha256")
 
     def _pieces(self, path: str, size: int) -> Iterator[bytes]:
-        position = 0
+        """The bytes of a segment or file. Where a connection breaks it goes on from there."""
+        position, version = 0, ""
         whole = self._given(lambda: self._remote.read_ahead(path)) if self._ahead else None
         if whole is not None and len(whole) == size:
             yield self._count(whole)
             return
         while position < size:
             begin, wanted = position, min(PIECE, size - position)
-            data = self._given(lambda: self._remote.fetch(path, begin, wanted)[0])  # noqa: B023
+            data, found, _ = self._given(
+                lambda: self._remote.fetch(path, begin, wanted, partial=True)  # noqa: B023
+            )
             if not data:
                 return  # shorter than the server said
+            if begin and found != version and path.startswith(DATA):
+                raise _LostError(f"{path} was saved again while it came")
+            version = found
             position += len(data)
             yield self._count(data)
 
