@@ -44,8 +44,18 @@ class Bar:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
 
-    def __call__(self, done: int, total: int) -> None:
-        """Show it, where anybody watches."""
+    def begin(self) -> None:
+        """What comes from here on takes a time of its own."""
+        self._begun = time.monotonic()
+
+    def __call__(self, done: int, total: int, more: str = "") -> None:
+        """Show it, where anybody watches.
+
+        Args:
+            done: how much of it.
+            total: all.
+            more: what else is said of it.
+        """
         if self._stopped:  # and the exception came where Python drops it, as in a `__del__`
             raise SystemExit(TERMINATED)
         if not self._screen.watched:
@@ -55,7 +65,7 @@ class Bar:
         passed = time.monotonic() - self._begun
         left = f"  {duration(passed / part - passed)} left" if passed > _SURE and part > 0 else ""
         self._screen.progress(
-            f"{self._what} [{'#' * cells}{'.' * (_CELLS - cells)}] {part:4.0%}"
+            f"{self._what}{more} [{'#' * cells}{'.' * (_CELLS - cells)}] {part:4.0%}"
             f"  {count(done)} of {count(total)}{left}"
         )
 

@@ -122,11 +122,20 @@ def _send(run: Run, client: RemoteClient, screen: Screen, known: dict[Path, Repl
 
     before = known.get(run.folder)
     with Bar(screen, run.prefix) as bar:
+        begun = False
 
         def show(progress: Progress) -> None:
-            bar(progress.rows, progress.rows + progress.pending)
-            if not progress.pending and progress.files:
-                screen.progress(f"{run.prefix}: {count(progress.files, 'file')} sent")
+            nonlocal begun
+            if not progress.files_left:
+                bar(progress.rows, progress.rows + progress.pending)
+                if not progress.pending and progress.files:
+                    screen.progress(f"{run.prefix}: {count(progress.files, 'file')} sent")
+                return
+            if not begun:
+                bar.begin()
+                begun = True
+            total = progress.file_bytes + progress.file_bytes_left
+            bar(progress.file_bytes, total, f": {count(progress.files_left, 'file')}, bytes")
 
         report = replicate(run.folder, client, run.prefix, show, verify=before is None)
     known[run.folder] = report

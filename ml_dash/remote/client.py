@@ -138,6 +138,11 @@ class RemoteClient:
         return self._transport.moved
 
     @property
+    def underway(self) -> int:
+        """Bytes of bodies that have gone out and are not answered yet. Any thread may ask."""
+        return self._transport.underway
+
+    @property
     def own(self) -> str:
         """The user's own namespace.
 

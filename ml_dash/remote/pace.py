@@ -24,14 +24,14 @@ LEAST = 8 << 10
 PIECE = 16 << 10
 """Bytes that are sent at a time."""
 
-Moved = Callable[[], object]
+Moved = Callable[[int], object]
 
 
 class PacedAdapter(HTTPAdapter):
     """An adapter of `requests` whose connections are paced.
 
     Args:
-        moved: called whenever bytes have gone out or come in.
+        moved: called whenever bytes have gone out or come in, with how many went out.
         patience: seconds that a piece of a body may take.
     """
 
@@ -86,7 +86,7 @@ class _Sending:
         send = super().send  # type: ignore[misc]  # that of the connection it is mixed into
         if not isinstance(data, (bytes, bytearray, memoryview)):
             send(data)
-            self.moved()
+            self.moved(0)
             return
         view = memoryview(data)
         for begin in range(0, len(view), PIECE):
@@ -94,8 +94,9 @@ class _Sending:
                 # Until now it had the time-out for connecting. A full buffer takes nothing before
                 # a third of it is empty, which is some hundred kilobytes of a slow line.
                 self.sock.settimeout(self.patience)
-            send(view[begin : begin + PIECE])
-            self.moved()
+            piece = view[begin : begin + PIECE]
+            send(piece)
+            self.moved(len(piece))
 
 
 class _Paced(io.RawIOBase):
@@ -104,7 +105,7 @@ class _Paced(io.RawIOBase):
     Args:
         raw: the socket, as a file.
         grace: seconds that waiting may take in any case; for ever without it.
-        moved: called when bytes have come.
+        moved: called when bytes have come, with 0: none went out.
     """
 
     def __init__(self, raw: io.RawIOBase, grace: float | None, moved: Moved) -> None:
@@ -131,7 +132,7 @@ class _Paced(io.RawIOBase):
         begun = time.monotonic()
         size = self._raw.readinto(buffer)
         if size:
-            self._moved()
+            self._moved(0)
             # The first byte is waited for by the time-out alone. The caller's own time, between
             # two reads, is no fault of the server.
             self._waited += time.monotonic() - begun if self._size else 0.0

@@ -60,6 +60,7 @@ class Transport:
         self.moved = 0.0
         self._timeout = timeout
         self._local = threading.local()
+        self._out: dict[int, int] = {}  # bytes of the body that each thread is sending
 
     def __getstate__(self) -> tuple[str, tuple[float, float]]:
         return self.url, self._timeout
@@ -68,6 +69,7 @@ class Transport:
         self.url, self._timeout = state
         self.moved = 0.0
         self._local = threading.local()
+        self._out = {}
 
     def send(
         self,
@@ -100,6 +102,8 @@ class Transport:
         import requests
 
         failure: Exception
+        if "data" in options:
+            self._out[threading.get_ident()] = 0
         try:
             response = self._session().request(
                 method,
@@ -118,6 +122,8 @@ class Transport:
         except (requests.RequestException, OSError, ValueError) as error:
             # ValueError: urllib3 and http.client let some of theirs through.
             failure = of_exception(error, self.url)
+        finally:
+            self._out.pop(threading.get_ident(), None)
         # Only here, so that no exception with the request, and its token, hangs on this one.
         raise failure
 
@@ -146,8 +152,16 @@ class Transport:
         size = len(body) if isinstance(body, (bytes, bytearray, memoryview)) else 0
         return connect, answer + min(size, HELD) / SLOWEST
 
-    def _note(self) -> None:
+    @property
+    def underway(self) -> int:
+        """Bytes of bodies that have gone out and are not answered yet. Any thread may ask."""
+        return sum(list(self._out.values()))
+
+    def _note(self, out: int) -> None:
         self.moved = time.monotonic()
+        thread = threading.get_ident()
+        if out and thread in self._out:
+            self._out[thread] += out
 
     def close(self) -> None:
         """Close the connections of this thread."""

@@ -26,11 +26,23 @@ logger = logging.getLogger("ml_dash")
 
 
 class Progress(NamedTuple):
-    """How far a pass has come: bytes of rows, and files."""
+    """How far a pass has come.
+
+    Attributes:
+        rows: bytes of rows sent.
+        pending: bytes of rows to be sent.
+        files: files sent.
+        file_bytes: bytes of files that have gone out.
+        files_left: files that are known to be still to be sent.
+        file_bytes_left: bytes of those that have not gone out.
+    """
 
     rows: int
     pending: int
     files: int
+    file_bytes: int = 0
+    files_left: int = 0
+    file_bytes_left: int = 0
 
 
 class Replica:
@@ -138,7 +150,10 @@ class Replica:
 
         def tell(_: int) -> None:
             if progress is not None:
-                progress(Progress(rows.bytes, rows.pending(), files.files))
+                found, left = files.unsent()
+                out = min(left, self._underway())
+                far = (files.files, files.taken + out, found, left - out)
+                progress(Progress(rows.bytes, rows.pending(), *far))
 
         moved = rows.send(self._gone, tell)
         moved = files.send(self._beside(rows, tell, due)) or moved
@@ -146,6 +161,10 @@ class Replica:
             # At the end: of a very large run it may take the server too long
             self._lost = self._restore()
         return moved
+
+    def _underway(self) -> int:
+        found: int = getattr(self.client, "underway", 0)
+        return found
 
     def _beside(
         self, rows: RowSender, tell: Callable[[int], None], due: Callable[[], bool] | None
@@ -217,6 +236,7 @@ class Replica:
             pending=self._pending(rows, own=own),
             pending_files=sum(count for count, _ in found),
             pending_file_bytes=sum(size for _, size in found),
+            underway=self._underway(),
             unasked=not settled and files.unread(),
             problems=tuple(problems),
             error=error,

@@ -135,7 +135,7 @@ class Replicator:
         self._last = ReplicaReport()
 
     def _tell_progress(self, left: float) -> None:
-        report = self._worker.report()
+        report = self._worker.report().moving()
         rest = [f"{report.pending:,} bytes of rows"] if report.pending else []
         rest += [report.files_left] if report.pending_files else []
         silence = self._worker.silence()

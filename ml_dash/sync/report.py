@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class ReplicaReport:
         pending: bytes of rows that the server has not got yet.
         pending_files: files that are known to be still to be sent.
         pending_file_bytes: bytes of those.
+        underway: bytes that have gone out and of which the server has not said that it has them.
         unasked: whether there may be more, which the server was not asked about yet.
         problems: what will not be sent as things are, and why, one sentence each.
         error: what keeps the rest from being sent now.
@@ -31,6 +32,7 @@ class ReplicaReport:
     pending: int = 0
     pending_files: int = 0
     pending_file_bytes: int = 0
+    underway: int = 0
     unasked: bool = False
     problems: tuple[str, ...] = ()
     error: str | None = None
@@ -50,6 +52,11 @@ class ReplicaReport:
             return ""
         files = "1 file" if self.pending_files == 1 else f"{self.pending_files:,} files"
         return f"{files} ({self.pending_file_bytes:,} bytes)"
+
+    def moving(self) -> ReplicaReport:
+        """The same, where what has gone out is not still to be sent."""
+        left = max(0, self.pending_file_bytes - self.underway)
+        return replace(self, pending_file_bytes=left)
 
     def __str__(self) -> str:
         parts = []
