@@ -48,9 +48,11 @@ class FileSender:
     Attributes:
         files: files sent.
         bytes: bytes sent.
+        asked: whether the server was asked about any.
     """
 
     def __init__(self, backend: LocalBackend, client: RemoteClient, run: str) -> None:
+        self.asked = False
         self.files = 0
         self.bytes = 0
         self._client = client
@@ -117,6 +119,7 @@ class FileSender:
         self._index.taken(ends)
         # What is still missed was replaced, or removed, since the server was asked.
         self._missed = {}
+        self.asked = True
         self._index.gone_through(sizes)
         return self.files > before
 
@@ -172,6 +175,7 @@ class FileSender:
         if not same:
             return
         missing = self._missing([files[-1] for files in same.values()])
+        self.asked = True
         self._there = same.keys() - missing
         self._missed = {sha256: same[sha256][-1] for sha256 in missing}
         left = {sha256: list(same[sha256]) for sha256 in missing}

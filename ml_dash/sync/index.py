@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from ml_dash.backends import LocalBackend
 from ml_dash.reading.files import INDEX, changes
 from ml_dash.reading.lines import Problems, Segment, read_blocks
 from ml_dash.reading.source import SUFFIX
 from ml_dash.sync.entries import Entry, entry_of
+
+LONG = 0.05
+"""Seconds of counting all files, above which it is not done again for `SHARE` times as long."""
+
+SHARE = 20
 
 Change = tuple[str, float, bytes | None]
 """A path, the time of its row, and the row; none where it says that the file was removed."""
@@ -78,3 +84,43 @@ def keep_latest(
             entry = entry_of(line, timestamp)
             if entry is not None:
                 gathered[path] = entry
+
+
+class LocalFiles:
+    """Counts the files that the index of a run names. Keeps none of it but the numbers.
+
+    Args:
+        backend: the run's folder.
+    """
+
+    def __init__(self, backend: LocalBackend) -> None:
+        self._index = IndexReader(backend)
+        self._counted: object = None
+        self._found = (0, 0)
+        self._again = 0.0
+
+    def count(self, but: Container[str] = (), *, exact: bool = True) -> tuple[int, int]:
+        """How many there are, and their bytes.
+
+        Args:
+            but: writers whose rows do not count.
+            exact: also where a long index was counted only just now.
+        """
+        sizes = self._index.sizes()
+        sizes = {
+            path: size for path, size in sizes.items() if Segment(path, size).writer not in but
+        }
+        begun = time.monotonic()
+        if sizes == self._counted or (begun < self._again and not exact):
+            return self._found
+        latest: dict[str, tuple[float, int]] = {}
+        for segment, _, rows in self._index.read(anew=True):
+            for path, timestamp, line in rows if segment in sizes else ():
+                if path not in latest or latest[path][0] <= timestamp:
+                    entry = entry_of(line, timestamp) if line is not None else None
+                    latest[path] = timestamp, entry.size if entry is not None else -1
+        there = [size for _, size in latest.values() if size >= 0]
+        self._counted, self._found = sizes, (len(there), sum(there))
+        cost = time.monotonic() - begun
+        self._again = begun + SHARE * cost if cost > LONG else 0.0
+        return self._found

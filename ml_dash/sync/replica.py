@@ -11,6 +11,7 @@ from ml_dash.backends import LocalBackend
 from ml_dash.reading.lines import Segment
 from ml_dash.run_folder import first_id
 from ml_dash.sync.blobs import FileSender
+from ml_dash.sync.index import LocalFiles
 from ml_dash.sync.listing import local_size, lost_said, lost_there
 from ml_dash.sync.origin import key_of
 from ml_dash.sync.report import ReplicaReport
@@ -78,6 +79,7 @@ class Replica:
         self._prefix = prefix
         self._rows: RowSender | None = None
         self._files: FileSender | None = None
+        self._local = LocalFiles(self.backend)
         self._live: set[str] | None = None
         self._there: dict[str, Any] = {}
         self._lost: list[str] | None = None
@@ -220,14 +222,14 @@ class Replica:
         """
         rows, files = self._rows, self._files
         if rows is None or files is None:
-            but = other_senders(self.backend) if own else ()
-            here = local_size(self.backend, but)
-            # A run that this process records is new there as a rule; any other may be there whole.
-            return ReplicaReport(pending=here, error=error, known=not self._look)
+            return self._unasked(error, own=own)
         problems = [*rows.stuck.values(), *(self._lost or ())]
         if settled:
             problems += files.problems()
         found = [files.unsent()] if settled else [files.unsent(), files.waiting()]
+        if not files.asked:
+            but = other_senders(self.backend) if own else ()
+            found = [self._local.count(but, exact=settled or own)]
         return ReplicaReport(
             rows=rows.rows,
             bytes=rows.bytes,
@@ -240,7 +242,22 @@ class Replica:
             unasked=not settled and files.unread(),
             problems=tuple(problems),
             error=error,
+            files_known=files.asked or not self._look,
             restored=self._restored,
+        )
+
+    def _unasked(self, error: str | None, *, own: bool) -> ReplicaReport:
+        """What there is, where the server has not said what of that it has."""
+        but = other_senders(self.backend) if own else ()
+        count, size = self._local.count(but, exact=own or self._look)
+        # A run that this process records is new there as a rule; any other may be there whole.
+        return ReplicaReport(
+            pending=local_size(self.backend, but),
+            pending_files=count,
+            pending_file_bytes=size,
+            error=error,
+            known=not self._look,
+            files_known=not self._look,
         )
 
     def _pending(self, rows: RowSender, *, own: bool) -> int:

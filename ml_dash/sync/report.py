@@ -22,7 +22,9 @@ class ReplicaReport:
         problems: what will not be sent as things are, and why, one sentence each.
         error: what keeps the rest from being sent now.
         restored: segments and files that the server's store had lost and has again.
-        known: whether the server has said what it has; if not, all that is here counts as pending.
+        known: whether the server has said which rows it has; if not, all that are here count as
+            pending.
+        files_known: likewise, of files.
     """
 
     rows: int = 0
@@ -38,6 +40,7 @@ class ReplicaReport:
     error: str | None = None
     restored: int = 0
     known: bool = True
+    files_known: bool = True
 
     @property
     def ok(self) -> bool:
@@ -59,15 +62,19 @@ class ReplicaReport:
         return replace(self, pending_file_bytes=left)
 
     def __str__(self) -> str:
-        parts = []
+        parts, unknown = [], []
         if self.pending and self.known:
             parts.append(f"{self.pending:,} bytes of rows not yet on the server")
         elif self.pending:
-            parts.append(f"what of the {self.pending:,} bytes of rows is there is not known")
-        if self.pending_files:
+            unknown.append(f"{self.pending:,} bytes of rows")
+        if self.pending_files and self.files_known:
             parts.append(f"{self.files_left} not yet on the server")
+        elif self.pending_files:
+            unknown.append(self.files_left)
         elif self.unasked and not parts:
             parts.append("the server was not asked about all files yet")
+        if unknown:
+            parts.append(f"what of the {' and '.join(unknown)} is there is not known")
         parts.extend(self.problems)
         if self.error:
             parts.append(self.error)

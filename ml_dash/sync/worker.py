@@ -154,12 +154,19 @@ class Worker:
         if self._replica is not None:
             return self._replica.report(error, own=ending)
         from ml_dash.backends import LocalBackend
+        from ml_dash.sync.index import LocalFiles
         from ml_dash.sync.listing import local_size
         from ml_dash.sync.writers import other_senders
 
         backend = LocalBackend(self._folder)
         but = other_senders(backend) if ending else ()
-        return ReplicaReport(pending=local_size(backend, but), error=error)
+        count, size = LocalFiles(backend).count(but)
+        return ReplicaReport(
+            pending=local_size(backend, but),
+            pending_files=count,
+            pending_file_bytes=size,
+            error=error,
+        )
 
     # -- the thread ------------------------------------------------------------------------------
 
