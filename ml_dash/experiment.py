@@ -262,22 +262,24 @@ class Experiment:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.folder is None:
             raise TypeError("a run kept in memory cannot be taken to another process")
+        # As it was settled here: there, another folder and other variables may hold.
+        depth = len(PurePath(prefix_folder(self.prefix)).parts)
         arguments: dict[str, Any] = {
             "prefix": self.prefix,
             "description": self.description,
             "tags": self.tags,
             "bindrs": self.bindrs,
             "metadata": self.metadata,
-            "dash_root": self.settings.root,
-            "dash_url": False,
+            "dash_root": str(self.folder.parents[depth - 1]),
+            "dash_url": self.settings.url or False,
             "echo": self.settings.echo,
             "environment": self.settings.environment,
             "buffer_enabled": self.settings.buffer_enabled,
         }
         if self.run.open_buffer is None:
             return functools.partial(type(self), **arguments), ()
-        arguments["dash_root"] = str(Path(self.settings.root).absolute())
-        return _join, (self.folder, arguments)
+        # Who started the run sends what all processes of it record.
+        return _join, (self.folder, {**arguments, "dash_url": False})
 
 
 def ml_dash_experiment(

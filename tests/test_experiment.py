@@ -1115,6 +1115,23 @@ def test_copies_of_handles_write_into_the_same_run(
     assert len(view.sessions) == 1
 
 
+def test_a_pickled_experiment_records_where_it_was_made_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process that has another working directory, and on the server that was given."""
+    monkeypatch.chdir(tmp_path)
+    url = "http://127.0.0.1:9"
+    made = Experiment("p/Upper/e", dash_root="runs", dash_url=url, echo=False, environment=False)
+    local = Experiment("p/e", dash_root="runs", dash_url=False, echo=False)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    monkeypatch.setenv("ML_DASH_URL", "http://other.invalid")
+    again = pickle.loads(pickle.dumps(made))
+    assert again.folder == made.folder == tmp_path / "runs/p/Upper/e"
+    assert again.settings.url == url
+    assert pickle.loads(pickle.dumps(local)).settings.url is None
+
+
 def test_a_pickled_experiment_that_does_not_run_is_made_anew(
     make: Callable[..., Experiment], tmp_path: Path
 ) -> None:

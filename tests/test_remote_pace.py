@@ -168,7 +168,7 @@ def test_a_piece_of_a_body_has_more_time_than_a_connection() -> None:
         def send(self, data: memoryview) -> None:
             told.append(len(data))
 
-    about = {"moved": staticmethod(lambda: None), "patience": 30.0}
+    about = {"moved": staticmethod(lambda out: None), "patience": 30.0}
     made: Any = type("Sending", (pace._Sending, Connection), about)()
     made.send(b"headers")
     made.send(bytes(2 * pace.PIECE))
