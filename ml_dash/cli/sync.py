@@ -55,13 +55,14 @@ def _run(options: Namespace, screen: Screen) -> int:
         runs = list(runs_of(options))
         if not runs and not options.watch:
             screen.say("there are no runs to send")
+        # Before they are sent: the last rows of one that ends meanwhile come with the next look.
+        ended = not options.all and not any(_lives(run) for run in runs)
         for run in runs:
             if (why := elsewhere(run, options, client)) is None:
                 _send(run, client, screen, known)
             elif run.folder not in known:
                 known[run.folder] = ReplicaReport(error=why)
                 screen.say(f"{run.prefix}: {why}")
-        ended = not options.all and not any(_lives(run) for run in runs)
         if not options.watch or ended:
             return DONE if all(report.ok for report in known.values()) else WRONG
         time.sleep(PAUSE)
@@ -168,7 +169,7 @@ SYNC = Command(
         "finished or crashed. It goes on where an earlier attempt stopped, and what the\n"
         "server has is never sent again nor overwritten: where histories differ, that is\n"
         "told, and both stay as they are. What its store has lost is sent again.\n\n"
-        "The exit code is 0 when the server has all of them, else 1."
+        "The exit code is 0 when the server has all that was there when it began, else 1."
     ),
     examples=(
         ("ml-dash sync robotics/arm", "one run"),

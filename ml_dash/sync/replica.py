@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -211,7 +211,12 @@ class Replica:
         return lost_said(lost, str(self._there["prefix"]), self.backend.folder)
 
     def report(
-        self, error: str | None = None, *, settled: bool = False, own: bool = False
+        self,
+        error: str | None = None,
+        *,
+        settled: bool = False,
+        own: bool = False,
+        begun: Mapping[str, int] | None = None,
     ) -> ReplicaReport:
         """How things stand. Looks at the folder, never at the network.
 
@@ -219,6 +224,7 @@ class Replica:
             error: what keeps the rest from being sent.
             settled: also tell which files could not be sent, which reads the index.
             own: leave out rows that other processes, which live, write and send themselves.
+            begun: leave out rows that came since segments were as long as that.
         """
         rows, files = self._rows, self._files
         if rows is None or files is None:
@@ -235,7 +241,7 @@ class Replica:
             bytes=rows.bytes,
             files=files.files,
             file_bytes=files.bytes,
-            pending=self._pending(rows, own=own),
+            pending=self._pending(rows, begun, own=own),
             pending_files=sum(count for count, _ in found),
             pending_file_bytes=sum(size for _, size in found),
             underway=self._underway(),
@@ -260,8 +266,8 @@ class Replica:
             files_known=not self._look,
         )
 
-    def _pending(self, rows: RowSender, *, own: bool) -> int:
-        found = rows.pending()
+    def _pending(self, rows: RowSender, begun: Mapping[str, int] | None, *, own: bool) -> int:
+        found = rows.pending(begun=begun)
         return rows.pending(other_senders(self.backend)) if found and own else found
 
     def _gone(self, path: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_dash.buffer.recovery import drain_dead
+from ml_dash.sync.listing import local_segments
 from ml_dash.sync.report import ReplicaReport
 from ml_dash.sync.trouble import BackOff, is_refusal
 
@@ -39,7 +40,8 @@ def replicate(
     """Send what a server has not got of a run until it has all, and say how that went.
 
     Rows that a dead process left in its ring are written into segments first. The run may be
-    written meanwhile: what was there at the beginning is sent, and as a rule more.
+    written meanwhile: what was there at the beginning is sent, and as a rule more. Of what came
+    later nothing is said that is not there yet.
 
     Args:
         folder: the run.
@@ -61,6 +63,7 @@ def replicate(
 
     drain_dead(folder)
     replica = Replica(folder, client, prefix, verify=verify, look=True)
+    there = dict(local_segments(replica.backend))
     back_off = back_off or BackOff()
     best = replica.taken
     since, due, slow = time.monotonic(), _every(ROWS_AGAIN), 0
@@ -68,7 +71,7 @@ def replicate(
         begun = time.monotonic()
         try:
             replica.advance(progress, due)
-            return replica.report(settled=True)
+            return replica.report(settled=True, begun=there)
         except RemoteError as error:
             if replica.taken > best:
                 best, since, slow = replica.taken, time.monotonic(), 0

@@ -116,16 +116,23 @@ class RowSender:
                     f" {size:,}; neither copy was changed"
                 )
 
-    def pending(self, but: Container[str] = ()) -> int:
+    def pending(self, but: Container[str] = (), begun: Mapping[str, int] | None = None) -> int:
         """Bytes that the server has not got, of segments that can be sent.
 
         Args:
             but: writers whose segments do not count.
+            begun: how long segments were at a time before they were sent: what came since does not
+                count, nor does a line that nobody has finished.
         """
+        found = local_segments(self._backend)
+        if begun is not None:
+            found = ((path, min(size, begun.get(path, 0))) for path, size in found)
         return sum(
             max(0, size - self._ends.get(path, 0))
-            for path, size in local_segments(self._backend)
-            if path not in self.stuck and Segment(path, size).writer not in but
+            for path, size in found
+            if path not in self.stuck
+            and Segment(path, size).writer not in but
+            and not (begun is not None and path in self._torn)
         )
 
     def send(
