@@ -8,6 +8,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_dash import check_path
 from ml_dash.rows import decode_row, encode_row
 from ml_dash_gymnasium.descriptions import describe, space_from
 from ml_dash_gymnasium.spaces import Layout
@@ -265,6 +266,27 @@ def test_cameras_are_named_by_their_path():
     assert list(row) == ["obs.pair.1"]
     assert same(layout.value(through_json(row), layout.pictures(value)), value)
     assert set(layout.pictures(value, {"obs/cam/front"})) == {"obs/cam/front"}
+
+
+def test_a_camera_named_as_a_device_of_windows_has_a_name_that_a_run_can_have():
+    """And one that no other key gives."""
+    image = spaces.Box(0, 255, (40, 50, 3), np.uint8)
+    keys = ["aux", "CON", "nul.x", "com1", "lpt\u00b9", "_aux", "~aux", "auxiliary"]
+    space = spaces.Dict({"cam": spaces.Dict(dict.fromkeys(keys, image)), "aux": image})
+    layout = Layout(space, "obs")
+    assert sorted(check_path(camera) for camera in layout.cameras) == [
+        "obs/cam/_aux",
+        "obs/cam/_aux~2",  # of `~aux`
+        "obs/cam/auxiliary",
+        "obs/cam/~CON",
+        "obs/cam/~aux",
+        "obs/cam/~com1",
+        "obs/cam/~lpt\u00b9",
+        "obs/cam/~nul.x",
+        "obs/~aux",
+    ]
+    value = space.sample()
+    assert same(layout.value({}, layout.pictures(value)), value)
 
 
 def test_only_the_chosen_part_of_one_of_several_has_a_picture():

@@ -25,6 +25,7 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 import ml_dash
 from ml_dash import Experiment, MemoryBackend
 from ml_dash.reading import RunView
+from ml_dash.recorder import Recorder
 from ml_dash_gymnasium import (
     RecordToDash,
     endings,
@@ -848,6 +849,57 @@ def test_frames_of_nested_observations_come_back(memory):
     np.testing.assert_equal(episode.actions, actions)
     aligned = run.aligned("env/steps", frames=["env/obs/cam/front", "env/obs/depth"])
     assert aligned.report.frames_without_row == aligned.report.rows_without_frame == 0
+
+
+class Cameras(gym.Env):
+    """Two pictures, one called as a device of Windows, and an info with a list."""
+
+    image = spaces.Box(0, 255, (40, 48, 3), np.uint8)
+    observation_space = spaces.Dict(front=image, aux=image)
+    action_space = spaces.MultiDiscrete([3, 3])
+
+    def reset(self, *, seed=None, options=None):
+        self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.5, False, False, {"list": [1, 2]}
+
+
+def two_steps(experiment):
+    """What the cameras saw in two steps."""
+    env = RecordToDash(Cameras(), experiment, image_format="png")
+    seen = [env.reset(seed=3)[0], *(env.step([1, 2])[0] for _ in range(2))]
+    env.close()
+    return seen
+
+
+def test_a_picture_named_as_a_device_of_windows_is_recorded(memory, caplog):
+    """With all the others, and without a warning."""
+    seen = two_steps(memory)
+    run = opened(memory)
+    assert sorted(run.cameras) == ["env/obs/front", "env/obs/~aux"]
+    (episode,) = read_episodes(run)
+    np.testing.assert_equal(episode.observations, seen)
+    assert episode.infos == [{"list": [1, 2]}] * 2 and not caplog.records
+
+
+def test_frames_that_cannot_be_recorded_are_told_once_and_cost_nothing_else(
+    memory, caplog, monkeypatch
+):
+    """The rows stay what they are."""
+
+    def fail(*_):
+        raise RuntimeError("no pictures today")
+
+    monkeypatch.setattr(Recorder, "_snapshots", fail)
+    two_steps(memory)
+    run = opened(memory)
+    (episode,) = read_episodes(run)
+    assert not run.cameras and episode.infos == [{"list": [1, 2]}] * 2
+    assert [list(action) for action in episode.actions] == [[1, 2]] * 2
+    (record,) = caplog.records
+    assert "no pictures today" in record.getMessage()
 
 
 @pytest.mark.parametrize("frames", ["obs", ["obs"]])

@@ -80,7 +80,7 @@ def as_flag(value: Any) -> bool:
         return array is not None and bool(array.any())
 
 
-def as_text(row: dict[str, Any]) -> dict[str, Any]:
+def as_text(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row whose values can be stored, whatever they are: all but numbers and arrays as text."""
     plain = (int, float, bool, str, np.ndarray, np.generic)
     return {k: v if isinstance(v, plain) else _text(v) for k, v in row.items()}

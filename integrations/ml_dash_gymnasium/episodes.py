@@ -34,7 +34,7 @@ from gymnasium.spaces import Space
 from ml_dash import ClosedError, Experiment
 from ml_dash_gymnasium import endings
 from ml_dash_gymnasium.cameras import OBSERVATIONS, Frames
-from ml_dash_gymnasium.copies import as_flag, as_number, as_text, keep
+from ml_dash_gymnasium.copies import as_flag, as_number, keep
 from ml_dash_gymnasium.episode import Episode
 from ml_dash_gymnasium.guard import Guard
 from ml_dash_gymnasium.observations import MISSING, Observations
@@ -338,12 +338,12 @@ class EpisodeRecorder:
         except ClosedError as error:
             self.abandon()
             self.guard("a step", error)
-        except Exception:  # noqa: BLE001 - recording never ends the training
-            tracks = {topic: as_text(row) for topic, row in tracks.items()}
+        except Exception as error:  # noqa: BLE001 - recording never ends the training
+            self.guard("all of a step", error)
             try:
-                self._recorders.write(moment, tracks, {}, metrics=metrics)
-            except Exception as error:  # noqa: BLE001 - as above
-                self.guard("a step", error)
+                self._recorders.write_less(moment, tracks, metrics)
+            except Exception as defect:  # noqa: BLE001 - as above
+                self.guard("a step", defect)
 
 
 def _is_empty(value: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_dash import Experiment
+from ml_dash_gymnasium.copies import as_text
 
 if TYPE_CHECKING:
     from ml_dash import Moment
@@ -62,3 +63,16 @@ class Recorders:
         self.usual.record(moment, tracks=tracks, metrics=metrics, frames=usual)
         if others:
             self.exact.record(moment, frames=others)
+
+    def write_less(
+        self,
+        moment: Moment,
+        tracks: Mapping[str, Row],
+        metrics: Mapping[str, Row] | None = None,
+    ) -> None:
+        """Record what can be where `write` has failed: no frames, and if need be values as text."""
+        try:
+            self.usual.record(moment, tracks=tracks, metrics=metrics)
+        except Exception:  # noqa: BLE001 - whatever it was, text is better than nothing
+            texts = {topic: as_text(row) for topic, row in tracks.items()}
+            self.usual.record(moment, tracks=texts, metrics=metrics)

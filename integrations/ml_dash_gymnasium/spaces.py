@@ -15,6 +15,10 @@
 | Sequence | `obs`: a list; of Dicts a list of dicts |
 | a Box that is a picture (see `images`) | nothing, but a frame of camera `obs`, `obs/cam/front` |
 
+A camera is named by the keys that lead to it. In these, what is no letter, digit or one of ` .+=-_`
+is `_`, and the name of a device on Windows, which no run can have, begins with `~`: the camera of
+`{"aux": picture}` is `obs/~aux`. No other key gives such a name.
+
 A value that is not of its space is kept all the same, as it is. Nothing given is ever changed.
 """
 
@@ -29,6 +33,7 @@ from gymnasium import spaces
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
+from ml_dash import check_path
 from ml_dash_gymnasium.copies import keep
 from ml_dash_gymnasium.images import EARLIER, Picture, picture_of
 from ml_dash_gymnasium.restoring import restored
@@ -300,7 +305,12 @@ _COMPOSITES: dict[type[Space[Any]], type[_Composite]] = {
 def _component(key: Any) -> str:
     """A key as a component of a camera's path."""
     text = _UNSAFE.sub("_", str(key))[:60]
-    return text if text.strip(" .") else "_"
+    if not text.strip(" ."):
+        return "_"
+    try:
+        return check_path(text)
+    except ValueError:  # a device
+        return f"~{text}"
 
 
 def _getter(space: Space[Any], key: Any) -> Callable[[Any], Any]:
