@@ -339,15 +339,16 @@ def test_environments_of_one_prefix_share_one_session(folder):
 
 
 def test_exceptions_of_the_environment_pass_unchanged(memory):
-    """What was recorded before is kept, and the episode goes on."""
+    """What was recorded before is kept, and what comes after is not joined with it."""
     env = RecordToDash(Silent(), memory)
     env.reset()
     env.step(0)
     with pytest.raises(ZeroDivisionError, match=r"^no action$"):
         env.step(None)
     env.step(1)
+    env.step(2)
     env.close()
-    assert [t.action for t in transitions(opened(memory))] == [0, 1]
+    assert [t.action for t in transitions(opened(memory))] == [0, 2]
 
 
 def test_the_with_block_tells_how_it_ended(folder):

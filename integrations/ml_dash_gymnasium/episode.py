@@ -46,3 +46,8 @@ class Episode:
             "length": self.t,
             "duration": round(duration, 6),
         }
+
+    def place(self, last: int, ended: str) -> dict[str, Any]:
+        """Where it is in its stream, from its first step to the `last`, and how it came about."""
+        place = {"first_step": self.first_step, "last_step": last, "ended": ended}
+        return place if self.seed is None else {**place, "seed": self.seed}

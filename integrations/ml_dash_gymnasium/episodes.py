@@ -18,6 +18,10 @@ observation. Each row has a `step` of its own that never goes back, and its `epi
 | reset after reset | an episode without a step leaves no row, and its number is used again |
 | a step after the end | a new episode, `begun: step`, whose first observation is the last one |
 | autoreset, where known | a new episode, `begun: autoreset`, with the action that was ignored |
+| an exception or Ctrl-C, then a step | `ended: exception`, and a new episode, `begun: exception` |
+
+What a call has done that an exception left is not known: no transition joins what was before it and
+what came after, and the new episode has no first observation.
 
 So Minari's collector sees it, but for the autoreset: it records that as a transition, from the last
 observation of one episode to the first of the next. `transitions(run, autoresets=True)` does, too.
@@ -126,6 +130,7 @@ class EpisodeRecorder:
         self._asked: tuple[Any, Any] | None = None  # seed and options of the reset that goes on
         self._done = False  # the environment has ended the last episode
         self._resetting = False  # the step that goes on is a reset
+        self._under_way = False  # a call, until all of its outcome is there: Ctrl-C may come before
         endings.watch(experiment, self)
 
     # -- what the environment does ---------------------------------------------------------------
@@ -137,6 +142,7 @@ class EpisodeRecorder:
             seed: as given by the user.
             options: likewise; copied now, because environments may take things out of it.
         """
+        self._under_way = True
         self._end("reset")
         self._asked = (seed, keep(options))
         self._following = self._begin()
@@ -162,16 +168,19 @@ class EpisodeRecorder:
         if self._asked is None:
             self.before_reset(seed, options)
         self._new_episode(observation, begun, info)
+        self._under_way = False
 
     def before_step(self, action: Any) -> None:
         """A step is about to be forwarded: copy the action, begin the moment of its outcome."""
-        if self._episode is None:
-            if self._done and self._autoreset:
-                self._resetting = True
-            else:
-                self._go_on()
-        elif self._taken:
+        lost, self._under_way = self._under_way, True
+        if self._taken and self._episode is not None:
             self._pass_over(self._episode)
+        elif lost:
+            self._begin_anew()
+        elif self._episode is None and self._done and self._autoreset:
+            self._resetting = True
+        elif self._episode is None:
+            self._go_on()
         self._action = {}
         try:
             if action is not MISSING:
@@ -193,7 +202,7 @@ class EpisodeRecorder:
             truncated: whether something else has.
             info: any dict.
         """
-        if self._following is None:
+        if not self._under_way:
             self.before_step(action)
         if self._resetting:
             self._reset_by_step(observation, reward, info)
@@ -203,12 +212,11 @@ class EpisodeRecorder:
         terminated, truncated, reward = as_flag(terminated), as_flag(truncated), as_number(reward)
         t = episode.add(reward)
         if episode.recorded:
-            row = self._row
-            row.update(self._action)
-            row["reward"], row["terminated"], row["truncated"] = reward, terminated, truncated
+            row = {**self._row, **self._action, "reward": reward}
+            row["terminated"], row["truncated"] = terminated, truncated
             if not _is_empty(info):
                 row["info"] = info
-            self._taken = True  # Ctrl-C may come anywhere from here on
+            self._taken = True
             self._write({self._steps: row}, self._frames)
             self._look(observation, episode.number, t)
         self._moment, self._following = self._following, None
@@ -216,6 +224,7 @@ class EpisodeRecorder:
         if terminated or truncated:
             self._done = True
             self._end("terminated" if terminated else "truncated")
+        self._under_way = False
 
     def close(self) -> None:
         """End the episode that goes on, and let go of the topic. The run goes on."""
@@ -261,8 +270,18 @@ class EpisodeRecorder:
             self._row |= {k: v for k, v in row.items() if k.split(".")[0] == OBSERVATIONS}
             self._frames = frames
 
+    def _begin_anew(self) -> None:
+        """The loop goes on after an exception: what comes now is not joined with what was before.
+
+        The environment may have made the step, or the reset, or a part of it.
+        """
+        self._end("exception")
+        self._asked, self._resetting = None, False
+        self._following = self._begin()
+        self._new_episode(MISSING, "exception")
+
     def _pass_over(self, episode: Episode) -> None:
-        """The loop goes on after Ctrl-C in a step, whose observation is not known."""
+        """The loop goes on after Ctrl-C in a step: its outcome is known, its observation not."""
         self._moment, self._following = self._following or self._begin(), None
         self._row, self._frames = {"episode": episode.number, "episode_step": episode.t}, {}
         self._taken = False
@@ -273,6 +292,7 @@ class EpisodeRecorder:
         if self._row:
             self._row |= {f"ignored_{name}": value for name, value in self._action.items()}
             self._row["ignored_reward"] = as_number(reward)
+        self._under_way = False
 
     def _triggered(self, number: int) -> bool:
         try:
@@ -283,16 +303,14 @@ class EpisodeRecorder:
 
     def _end(self, how: str) -> None:
         """Write the last row of the episode that goes on, and its summary."""
-        episode, self._episode = self._episode, None
+        episode = self._episode
         if episode is None or episode.t == 0:
+            self._episode = None
             return  # nothing has happened in it: its number is used again
-        self._claim.episode += 1
-        result = episode.result()
+        self._claim.episode, self._episode = episode.number + 1, None
         last = self._claim.step - 1 if self._moment is None else self._moment.step
-        summary = {**result, "first_step": episode.first_step, "last_step": last, "ended": how}
-        if episode.seed is not None:
-            summary["seed"] = episode.seed
-        tracks = {self._episodes: summary}
+        result = episode.result()
+        tracks = {self._episodes: result | episode.place(last, how)}
         if episode.recorded and not self._taken:
             self._row["ended"] = how
             tracks = {self._steps: self._row, **tracks}
@@ -340,10 +358,7 @@ class EpisodeRecorder:
             self.guard("a step", error)
         except Exception as error:  # noqa: BLE001 - recording never ends the training
             self.guard("all of a step", error)
-            try:
-                self._recorders.write_less(moment, tracks, metrics)
-            except Exception as defect:  # noqa: BLE001 - as above
-                self.guard("a step", defect)
+            self._recorders.write_less(moment, tracks, metrics, self.guard)
 
 
 def _is_empty(value: Any) -> bool:

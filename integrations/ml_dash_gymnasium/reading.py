@@ -19,6 +19,8 @@ from ml_dash_gymnasium.topics import ABOUT
 
 Array = NDArray[Any]
 
+_CUT = ("reset", "close", "exception")  # what ends an episode that the environment has not ended
+
 
 class Transition(NamedTuple):
     """One step of an environment.
@@ -29,7 +31,8 @@ class Transition(NamedTuple):
         reward: a float, or a list where it was an array.
         next_observation: after it; the last one of the episode included.
         terminated: whether the task ended the episode.
-        truncated: whether something else did: a time limit, a reset in mid-episode, a close.
+        truncated: whether something else did: a time limit; a reset, a close or an exception in
+            mid-episode.
     """
 
     observation: Any
@@ -50,9 +53,10 @@ class RecordedEpisode:
         actions, rewards, terminated, truncated, infos: one for each step, as the environment gave
             them; an info that was empty is `{}`.
         seed, options, reset_info: of the reset that began it.
-        begun: `reset`; `step` after the end of the last one; `autoreset`.
-        ended: `terminated`, `truncated`; `reset` or `close` in mid-episode; `None` if the process
-            was gone before it was known.
+        begun: `reset`; `step` after the end of the last one; `autoreset`; `exception` by a step
+            after one, or after Ctrl-C: its first observation is not known.
+        ended: `terminated`, `truncated`; `reset`, `close` or `exception` in mid-episode; `None` if
+            the process was gone before it was known.
         steps: the step of each observation.
         ignored: the action and the reward of the step that was an autoreset.
     """
@@ -90,7 +94,7 @@ class RecordedEpisode:
             if before is None or after is None:
                 continue
             last = t == len(self.actions) - 1
-            cut = last and self.ended in ("reset", "close") and not self.terminated[t]
+            cut = last and self.ended in _CUT and not self.terminated[t]
             yield Transition(
                 before,
                 self.actions[t],
@@ -132,7 +136,9 @@ def read_episodes(run: Any, topic: str = "env") -> Iterator[RecordedEpisode]:
     episode: RecordedEpisode | None = None
     steps = f"{topic}/steps"
     for row in run.tracks[steps].rows() if steps in run.tracks else ():
-        number = row["episode"]
+        number = row.get("episode")
+        if number is None:
+            continue  # left by Ctrl-C in a reset: of which episode is not known
         if episode is None or episode.number != number or "begun" in row:
             if episode is not None:
                 yield episode

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_dash import Experiment
 from ml_dash_gymnasium.copies import as_text
+from ml_dash_gymnasium.guard import Guard
 
 if TYPE_CHECKING:
     from ml_dash import Moment
@@ -68,11 +69,15 @@ class Recorders:
         self,
         moment: Moment,
         tracks: Mapping[str, Row],
-        metrics: Mapping[str, Row] | None = None,
+        metrics: Mapping[str, Row] | None,
+        guard: Guard,
     ) -> None:
         """Record what can be where `write` has failed: no frames, and if need be values as text."""
-        try:
-            self.usual.record(moment, tracks=tracks, metrics=metrics)
-        except Exception:  # noqa: BLE001 - whatever it was, text is better than nothing
-            texts = {topic: as_text(row) for topic, row in tracks.items()}
-            self.usual.record(moment, tracks=texts, metrics=metrics)
+        texts = {topic: as_text(row) for topic, row in tracks.items()}
+        for rows in (tracks, texts):
+            try:
+                self.usual.record(moment, tracks=rows, metrics=metrics)
+                return
+            except Exception as error:  # noqa: BLE001 - recording never ends the training
+                reason = error
+        guard("a step", reason)
