@@ -258,6 +258,18 @@ def test_a_run_that_another_process_continues_goes_on_counting(folder):
     assert numbers == list(range(len(numbers)))
 
 
+def test_a_run_that_is_continued_counts_episodes_that_were_not_recorded(folder):
+    """Their numbers and steps, which only their summaries have, come no second time."""
+    program = SESSION.replace('again")', 'again", episode_trigger=lambda n: n == 0)')
+    assert program != SESSION
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    episodes = only_run().tracks["env/episodes"]
+    assert episodes["episode"].tolist() == list(range(len(episodes)))
+    assert (np.diff(episodes["first_step"]) > 0).all()
+    assert (episodes["first_step"][1:] > episodes["last_step"][:-1]).all()
+
+
 def test_nothing_is_made_before_the_first_reset(folder):
     """Making, pickling, copying and closing an environment leaves no trace."""
     env = RecordToDash(cartpole())

@@ -158,9 +158,11 @@ def _continue(experiment: Experiment, claim: Claim) -> bool:
         who = before.pop("process", None)
         if before != about or _alive(who):
             return False
-    last = experiment.track(f"{topic}/steps").find(math.inf) if known else None
-    if last is not None:
-        claim.step, claim.episode = last.get("step", -1) + 1, last.get("episode", -1) + 1
+    # Episodes that were not recorded have a summary only, and the last one may have none.
+    for name in ("steps", "episodes") if known else ():
+        last = experiment.track(f"{topic}/{name}").find(math.inf) or {}
+        claim.step = max(claim.step, last.get("last_step", last.get("step", -1)) + 1)
+        claim.episode = max(claim.episode, last.get("episode", -1) + 1)
     if about is not None:
         files.save_json({**about, "process": _process()}, to=ABOUT)
         experiment.flush()  # for other processes to see
