@@ -330,6 +330,59 @@ def test_a_value_outside_of_its_space_is_kept_as_it_is(space, value):
         assert row["obs"] == value if value.ndim == 0 else np.array_equal(row["obs"], value)
 
 
+ODD = [
+    (spaces.Box(0, 10, (2,), np.int64), np.array([0.7, 3.9])),
+    (spaces.Box(0, 255, (2,), np.uint8), np.array([-1, 300])),
+    (spaces.Box(0, 1, (2,), np.bool_), np.array([2, 1])),
+    (spaces.Box(-1, 1, (2,), np.float16), np.array([1e9, 0])),
+    (spaces.Box(-1, 1, (2,), np.float32), ["1.5", "2"]),
+    (spaces.Discrete(5), 2.7),
+    (spaces.Discrete(5), "3"),
+    (spaces.MultiDiscrete([5, 5]), np.array([1.5, 2.5])),
+    (spaces.MultiBinary(3), np.array([0.2, 0.9, 1])),
+    (spaces.OneOf([spaces.Discrete(3)]), (0.5, 1)),
+    (spaces.Sequence(spaces.Discrete(3)), (0.5, 1)),
+    (spaces.Sequence(spaces.OneOf([spaces.Discrete(3)])), ((0.5, 1),)),
+]
+
+
+@pytest.mark.parametrize(("space", "value"), ODD, ids=repr)
+def test_numbers_outside_of_their_space_come_back_as_they_are(space, value):
+    """They are not rounded to it, which nobody would notice."""
+    layout, row = Layout(space, "obs"), {}
+    layout.write(value, row)
+    found = layout.value(through_json(row))
+    assert json.loads(json.dumps(found, default=lambda one: one.tolist())) == (
+        value.tolist() if isinstance(value, np.ndarray) else json.loads(json.dumps(value))
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "value", "shown"),
+    [
+        ((0, 255, np.uint8), np.uint8(7), True),
+        ((0, 255, np.uint8), np.float32(7), True),
+        ((0, 255, np.uint8), np.float32(0.6), False),
+        ((0, 255, np.uint8), np.int32(300), False),
+        ((0, 1, np.float32), np.float32(0.6), True),
+        ((0, 1, np.float32), np.float32(-0.5), False),
+        ((0, 1, np.float32), np.float64(np.nan), False),
+        ((0, 1, np.float32), np.uint8(128), False),
+        ((0, 65535, np.uint16), np.uint16(9), True),
+        ((0, 5, np.float32), np.float64(4.3), True),
+        ((0, 5, np.float32), np.float64(5.1), False),
+        ((0, 5, np.float32), np.uint16(3), False),
+    ],
+)
+def test_a_picture_tells_whether_it_shows_what_it_was_given(space, value, shown):
+    """Numbers beyond black and white do not come back."""
+    low, high, dtype = space
+    layout = Layout(spaces.Box(low, high, (40, 50), dtype), "obs")
+    told = []
+    assert set(layout.pictures(np.full((40, 50), value), None, told.append)) == {"obs"}
+    assert told == ([] if shown else ["obs"])
+
+
 def test_a_picture_whose_environment_gives_floats_keeps_its_values():
     """The space says uint8, the environment gives floats of 0 to 255: dark ones stay dark."""
     layout = Layout(spaces.Box(0, 255, (40, 50, 3), np.uint8), "obs")

@@ -915,6 +915,19 @@ def test_frames_that_cannot_be_recorded_are_told_once_and_cost_nothing_else(
     assert "no pictures today" in record.getMessage()
 
 
+def test_a_picture_beyond_its_bounds_is_told_once(memory, caplog):
+    """Its frame has the nearest colours, from which the numbers do not come back."""
+    env = Cameras()
+    env.observation_space = spaces.Box(0, 255, (40, 48, 3), np.uint8)
+    env.reset = lambda **_: (np.full((40, 48, 3), 300.0), {})
+    env = RecordToDash(env, memory)
+    env.reset()
+    env.reset()
+    env.close()
+    (record,) = caplog.records
+    assert "camera 'obs' was given numbers that are not of its space" in record.getMessage()
+
+
 @pytest.mark.parametrize("frames", ["obs", ["obs"]])
 def test_a_stack_of_pictures_comes_back_whole(memory, frames):
     """By its only camera's name, too: the earlier pictures go with it."""

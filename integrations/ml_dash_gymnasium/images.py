@@ -89,6 +89,20 @@ class Picture:
             return [planes[0]]
         return [planes[-1], planes[:-1].reshape(-1, *planes.shape[2:])]
 
+    def shows(self, value: Any) -> bool:
+        """Whether the frames of a value of this shape say its numbers, as exactly as they can.
+
+        They do not where it is not of its space: beyond what is black and white, NaN, or fractions
+        where the space has integers.
+        """
+        array = value if type(value) is np.ndarray else np.asarray(value)
+        if array.dtype == np.uint8 or (self.deep and array.dtype == np.uint16):
+            return (self.low, self.high) == (0, 65535 if self.deep else 255)  # see `_scaled`
+        if not (array.min() >= self.low and array.max() <= self.high):
+            return False
+        whole = self.dtype.kind == "f" or array.dtype.kind != "f"
+        return whole or bool((array == np.rint(array)).all())
+
     def value(self, frames: list[Array]) -> Array | None:
         """The value whose pictures these are; `None` when they do not fit.
 

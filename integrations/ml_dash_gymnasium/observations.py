@@ -87,7 +87,7 @@ class Observations:
 
     def _take_pictures(self, observation: Any, frames: dict[str, Any]) -> None:
         if self._observed and observation is not MISSING:
-            pictures = self._layout.pictures(observation, self._observed)
+            pictures = self._layout.pictures(observation, self._observed, self._strays)
             frames.update((self._names[name], picture) for name, picture in pictures.items())
         if self._render is not None:
             rendered = self._render()
@@ -97,3 +97,10 @@ class Observations:
                 array = None if picture is None else as_own_array(picture)
                 if array is not None:
                     frames[self._names[name]] = array
+
+    def _strays(self, camera: str) -> None:
+        self._guard(
+            "all of a picture",
+            f"camera {camera!r} was given numbers that are not of its space (beyond its bounds,"
+            " NaN, or fractions where it has integers); its frame has the nearest colours",
+        )

@@ -19,7 +19,8 @@ A camera is named by the keys that lead to it. In these, what is no letter, digi
 is `_`, and the name of a device on Windows, which no run can have, begins with `~`: the camera of
 `{"aux": picture}` is `obs/~aux`. No other key gives such a name.
 
-A value that is not of its space is kept all the same, as it is. Nothing given is ever changed.
+A value that is not of its space is kept all the same, as it is; but the frame of such a picture has
+the nearest colours. Nothing given is ever changed.
 """
 
 from __future__ import annotations
@@ -76,12 +77,18 @@ class Layout:
                 self.cameras[leaf.earlier] = leaf.picture
                 self.earlier[leaf.camera] = leaf.earlier
 
-    def pictures(self, value: Any, cameras: Collection[str] | None = None) -> dict[str, Array]:
+    def pictures(
+        self,
+        value: Any,
+        cameras: Collection[str] | None = None,
+        told: Callable[[str], None] | None = None,
+    ) -> dict[str, Array]:
         """The pictures in a value by camera, in memory of their own: HxW or HxWxC.
 
         Args:
             value: of the space; what does not fit has no picture.
             cameras: only these.
+            told: of each camera whose picture does not show the numbers that it was given.
         """
         taken: dict[str, Array] = {}
         for leaf in self._names.leaves:
@@ -90,6 +97,8 @@ class Layout:
                 continue
             frames = leaf.picture.frames(part)
             if frames is not None:
+                if told is not None and not leaf.picture.shows(part):
+                    told(leaf.camera)
                 taken.update(zip((leaf.camera, leaf.earlier), frames, strict=False))
         return taken
 
@@ -240,6 +249,8 @@ class _OneOfNode(_Composite):
         try:
             index, item = value
             part = self.parts[int(index)]
+            if int(index) != index:
+                raise ValueError("no index")
         except (TypeError, ValueError, LookupError):
             return super().write(value, row)
         row[f"{self.column}.index"] = int(index)
@@ -315,5 +326,5 @@ def _component(key: Any) -> str:
 
 def _getter(space: Space[Any], key: Any) -> Callable[[Any], Any]:
     if isinstance(space, spaces.OneOf):
-        return lambda value: value[1] if int(value[0]) == key else None
+        return lambda value: value[1] if value[0] == key else None
     return lambda value: value[key]
