@@ -294,6 +294,16 @@ def test_its_own_run_is_named_after_the_environment(folder):
     assert len(list(transitions(run))) == 1
 
 
+@pytest.mark.parametrize("name", ["Aux", "nul.x", "Run", "..."])
+def test_an_environment_may_be_called_as_no_run_can_be(folder, name):
+    """Its own run is called otherwise."""
+    env = RecordToDash(type(name, (Silent,), {})())
+    env.reset()
+    env.step(0)
+    env.close()
+    assert len(list(transitions(only_run()))) == 1
+
+
 def test_a_run_that_was_given_goes_on_after_close(folder):
     """Who starts a run ends it."""
     with Experiment("rl/mine", echo=False).run as experiment:

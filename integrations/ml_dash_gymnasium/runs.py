@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ml_dash import Experiment
+from ml_dash import Experiment, check_path
 from ml_dash_gymnasium.guard import Guard
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
@@ -167,7 +167,12 @@ def env_name(env: Any) -> str:
     name = getattr(spec, "id", None) or type(getattr(env, "unwrapped", env)).__name__
     clean = re.sub(r"[^\w.-]+", "-", str(name))[:60].strip("-._")
     reserved = clean.casefold() in ("run", "params", "logs", "metrics", "tracks", "files")
-    return f"{clean}-env" if reserved or not clean else clean
+    if reserved or not clean:
+        return f"{clean}-env"
+    try:
+        return check_path(clean)
+    except ValueError:  # a device on Windows, such as a class `Aux`
+        return f"env-{clean}"
 
 
 def error_on_its_way() -> BaseException | None:
