@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import subprocess
 import sys
@@ -358,6 +359,16 @@ def test_the_latest_save_of_a_path_wins_and_deletes_count(run):
     assert not files.exists("b.txt")
     with pytest.raises(FileNotFoundError, match=r"no file 'b\.txt'"):
         files.read_bytes("b.txt")
+
+
+def test_a_json_file_with_numbers_that_json_has_not_is_read(run):
+    """As `files.save` writes NaN, and as the run that records reads it."""
+    run.file("a.json", b'{"x": [NaN, -Infinity]}')
+    found = opened(run).files.read_json("a.json")["x"]
+    assert math.isnan(found[0]) and found[1] == -math.inf
+    run.file("b.json", b"{")
+    with pytest.raises(ValueError, match="Expecting"):
+        opened(run).files.read_json("b.json")
 
 
 def test_files_are_read_by_the_name_that_users_gave(run):

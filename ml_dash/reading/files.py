@@ -111,7 +111,13 @@ class Files:
 
     def read_json(self, path: str) -> Any:
         """The content of a JSON file."""
-        return orjson.loads(self.read_bytes(path))
+        data = self.read_bytes(path)
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            import json
+
+            return json.loads(data)  # NaN, and what else Python's `json` reads beyond the standard
 
     def _current(self) -> dict[str, Entry]:
         segments = self._stream.segments
