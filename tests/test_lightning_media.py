@@ -590,7 +590,8 @@ def test_checkpoints_of_a_continued_run_have_the_names_that_they_had(tmp_path: P
         last_model_path = str(tmp_path / "last.ckpt")
         best_model_score = current_score = torch.tensor(0.5)
 
-    for session, damaged in ((b"first", False), (b"second", True), (b"third", False)):
+    sessions = ((b"first", False), (b"second", True), (b"third", False))
+    for number, (session, damaged) in enumerate(sessions, 2):
         given = {"name": "m", "version": "1", "environment": False}
         logger = MLDashLogger(tmp_path / "dash", log_model=True, **given)
         logger.experiment.files("checkpoints").save_text("mine", to="best.ckpt")
@@ -600,10 +601,11 @@ def test_checkpoints_of_a_continued_run_have_the_names_that_they_had(tmp_path: P
         run = end(logger)
         assert logger.failures == {}
         assert run.files.read_bytes("checkpoints/best.ckpt") == b"mine"
-        assert run.files.read_bytes("checkpoints/2/best.ckpt") == session
+        for kept, (text, _) in enumerate(sessions[: number - 1], 2):
+            assert run.files.read_bytes(f"checkpoints/{kept}/best.ckpt") == text
         assert run.files.read_bytes("checkpoints/last.ckpt") == session
         (entry,) = run.files.read_json("checkpoints/checkpoints.json")
-        assert (entry["best"], entry["last"]) == ("2/best.ckpt", "last.ckpt")
+        assert (entry["best"], entry["last"]) == (f"{number}/best.ckpt", "last.ckpt")
         if damaged:
             (listed,) = (tmp_path / "dash").rglob("checkpoints.json")
             listed.write_bytes(b"\0")

@@ -7,6 +7,7 @@ to be replaced by one that happens to have its name, such as the `best.ckpt` of 
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,7 @@ class Book:
         states: by callback and its folder: the folds of a validation have callbacks that are alike.
         copied: by path, when it had been written.
         names: by name in the run, the path; empty where that is not known.
+        scored: by callback and name in the run, the scores, also of what the callback has deleted.
         own: the callbacks of this process; of others, what the run says is newer.
         ended: the paths of fits that are over.
     """
@@ -57,6 +59,7 @@ class Book:
     states: dict[Key, State] = field(default_factory=dict)
     copied: dict[str, int] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    scored: dict[Key, dict[str, Any]] = field(default_factory=dict)
     own: set[Key] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
 
@@ -68,16 +71,22 @@ class Book:
     def read(self, files: Any) -> None:
         """Take down what the folder of the run has, also of other processes by now."""
         written: dict[str, int] = {}
-        for row in files.list():
+        # The oldest first: of two fits that wrote to one path, it is the later one's.
+        for row in sorted(files.list(), key=lambda row: row["timestamp"]):
             known = row.get("metadata") or {}
             name = known.get("checkpoint") or row["path"].removeprefix(f"{files.prefix}/")
-            path = self.names.setdefault(name, str(known.get("source", "")))
+            if name not in self.names:
+                path = str(known.get("source", ""))
+                self._release(path)
+                self.names[name] = path
+            path = self.names[name]
             if path:
                 written[path] = max(written.get(path, 0), known.get("written", 0))
         for entry in _listed(files) if LIST in self.names else ():
             key = entry["callback"], entry["folder"]
             if key in self.own:
                 continue
+            self.scored[key] = dict(entry["scores"])
             scores = {self.names.get(name, ""): score for name, score in entry["scores"].items()}
             best, last = (self.names.get(entry[one] or "", "") for one in ("best", "last"))
             self.states[key] = State(entry["monitor"], entry["mode"], best, last, scores)
@@ -94,6 +103,9 @@ class Book:
         if path not in self.ended or path in (state.rolling for state in self.states.values()):
             return
         self.ended.discard(path)
+        self._release(path)
+
+    def _release(self, path: str) -> None:
         self.names.update({name: "" for name, known in self.names.items() if known == path})
 
     def name(self, path: str) -> str:
@@ -113,12 +125,14 @@ class Book:
         def name(path: str) -> str | None:
             return self.name(path) if path in self.copied else None
 
+        scores = self.scored.setdefault(key, {})
+        scores.update({self.name(one): score for one, score in state.scores.items() if name(one)})
         return {
             "monitor": state.monitor,
             "mode": state.mode,
             "best": name(state.best),
             "last": name(state.last),
-            "scores": {self.name(path): one for path, one in state.scores.items() if name(path)},
+            "scores": {one: plain_score(score) for one, score in scores.items()},
             "callback": key[0],
             "folder": key[1],
         }
@@ -175,3 +189,14 @@ def state_of(callback: Any) -> tuple[Key, State]:
     key = str(callback.state_key), str(getattr(callback, "dirpath", ""))
     mode = getattr(callback, "mode", None)
     return key, State(callback.monitor, mode, best, last, scores, rolling)
+
+
+def plain_score(score: Any) -> float | str | None:
+    """A score as JSON can hold it: one that is not finite by its name, as in rows of a run."""
+    try:
+        number = None if score is None else float(score)
+    except (TypeError, ValueError):
+        return str(score)
+    if number is None or math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,7 +45,7 @@ class Checkpoints:
             if written is not None:
                 self._seen[path] = written
         if self._each:
-            _tell(self._copy(state.scores, experiment), [])
+            _tell(self._copy(state.scores, state.scores, experiment), [])
 
     def finish(self, experiment: Experiment, final: bool = False) -> None:
         """At the end of a fit: copy the best and the last.
@@ -63,7 +63,7 @@ class Checkpoints:
         self._renew()
         due = {path for key in self._callbacks for path in _ends(states[key])} | self._late
         own = [path for key in list(self._book.own) for path in _ends(states[key])]
-        away = self._copy(own, experiment)
+        away = self._copy(own, due, experiment)
         self._book.end()
         gone = {path for path in due if "://" not in path and self._is_lost(path)}
         # Where checkpoints are written in the background, a fit may end before they are.
@@ -90,8 +90,16 @@ class Checkpoints:
         self._book = book_of(experiment, self._folder)
         return self._book
 
-    def _copy(self, paths: Iterable[str], experiment: Experiment) -> list[str]:
-        """Copy those that are there; gives those that are on no disk of this machine."""
+    def _copy(
+        self, paths: Iterable[str], new: Collection[str], experiment: Experiment
+    ) -> list[str]:
+        """Copy those that are there; gives those that are on no disk of this machine.
+
+        Args:
+            paths: of checkpoints.
+            new: those of this fit: what an earlier one wrote to these paths stays beside them.
+            experiment: the run.
+        """
         found: dict[str, int] = {}
         book = self._opened(experiment)
         paths = list(filter(None, dict.fromkeys(paths)))
@@ -102,15 +110,15 @@ class Checkpoints:
         if found:
             folder = experiment.folder and experiment.folder / "run"
             with turn(folder, _PATIENCE):  # another process may be about to take the same names
-                self._save(found, experiment)
+                self._save(found, new, experiment)
                 experiment.flush()  # for it to see
         return [path for path in paths if "://" in path]
 
-    def _save(self, found: dict[str, int], experiment: Experiment) -> None:
+    def _save(self, found: dict[str, int], new: Collection[str], experiment: Experiment) -> None:
         files, book = experiment.files(self._folder), self._opened(experiment)
         book.read(files)
         for path, written in found.items():
-            if self._each:
+            if path in new:
                 book.part(path)
             name, source = book.name(path), Path(path)
             for part in _parts(source):
@@ -122,7 +130,7 @@ class Checkpoints:
             # As a file, which is in the run when the call returns: a JSON of ours would come
             # later than the checkpoints, or never, where the process is ended there and then.
             listed = Path(folder, LIST)
-            listed.write_text(json.dumps(book.listed(), indent=2, default=_plain))
+            listed.write_text(json.dumps(book.listed(), indent=2, allow_nan=False, default=str))
             files.save_file(listed, to=LIST)
 
 
@@ -149,13 +157,6 @@ def _tell(away: list[str], gone: list[str]) -> None:
             f"the checkpoint {gone[0]!r} was not there when the fit ended, and so is not in"
             ' the run; log_model="all" keeps each one as soon as it is written'
         )
-
-
-def _plain(score: Any) -> float | str:
-    try:
-        return float(score)
-    except (TypeError, ValueError):
-        return str(score)
 
 
 def _parts(source: Path) -> list[Path]:
