@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +41,22 @@ class Media(Recording):
         fields = captions_of(len(found), "images", what, options)
         topic = self._place("log_image", "images", key)
         for index, (image, row) in enumerate(zip(found, fields, strict=True)):
-            self._log_one(topic, {"index": index, **_fields(row)}, step, as_image, image)
+            self._log_one(topic, image, step, {"index": index, **_fields(row)})
 
     @harmless_as("log_image")
-    def _log_one(
-        self,
-        topic: str,
-        row: dict[str, Any],
-        step: Any,
-        convert: Callable[[Any], Any],
-        image: Any,
-    ) -> None:
+    def _log_one(self, topic: str, image: Any, step: Any, row: dict[str, Any]) -> None:
+        moment = self._moment(step)
+        saved: dict[str, Any] = {}
         try:
-            frames = {topic: convert(image)}
+            picture = as_image(image)
+            name = self._opened().name_frames(moment, [topic])
+            files = self._running().files(topic)
+            # By this and not by the recorder, which leaves out in silence what is no picture.
+            files.save_image(picture, to=name, step=moment.step, timestamp=moment.timestamp)
+            saved["frame"] = name
         except Exception as error:  # noqa: BLE001 - such as a file that is not there
             count(self, "log_image", error)
-            frames = {}
-        self._record(self._media_step(step), tracks={topic: row}, frames=frames)
+        self._record(moment, tracks={topic: row | saved})
 
     @rank_zero_only
     def log_video(

@@ -79,6 +79,8 @@ def as_image(image: Any) -> Any:
             return opened.copy()  # as deep as it is: `save_image` knows the modes
     if is_figure(image):
         return drawn(image)
+    if image is None:
+        raise TypeError("None is no image; give an array, a tensor, a PIL image, a figure or a path")
     is_tensor = hasattr(image, "detach")
     array = as_array(image)
     if getattr(array, "ndim", 0) == 3 and channels_first(array.shape, is_tensor):

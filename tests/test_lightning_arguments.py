@@ -1,0 +1,75 @@
+"""What `MLDashLogger` is given in forms that are odd or wrong: taken, told, or refused in words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ml_dash import open_run
+from ml_dash_lightning import MLDashLogger
+
+
+@pytest.fixture
+def logger(tmp_path: Path) -> MLDashLogger:
+    """A logger that records into the test's folder."""
+    return MLDashLogger(tmp_path / "dash", name="odd", environment=False)
+
+
+def end(one: MLDashLogger) -> Any:
+    """End the run as the process would, and open it."""
+    one.experiment.run.complete()
+    return open_run(one.log_dir)
+
+
+NO_IMAGES = {
+    "none": (None, "None is no image"),
+    "empty": (np.zeros((0, 5, 3), np.uint8), "it is empty"),
+    "two channels": (np.zeros((5, 5, 2), np.uint8), "2 channels; take 1, 3 or 4"),
+    "complex": (np.zeros((4, 4), complex), "take its magnitude"),
+    "nested": ([[1, 2], [3, 4]], "got a list, not an array"),
+    "object": (object(), "got a object, not an array"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_IMAGES)
+def test_what_is_no_image_is_counted_and_told(
+    logger: MLDashLogger, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """By the logger of the adapter, once; the row is there, and the other image of the call."""
+    wrong, message = NO_IMAGES[kind]
+    good = np.full((4, 4), 9, np.uint8)
+    with caplog.at_level(logging.WARNING):
+        logger.log_image("i", [wrong, good], step=1, caption=["a", "b"])
+        logger.log_image("i", [wrong], step=2)
+    (told,) = caplog.records
+    assert told.name == "ml_dash_lightning"
+    assert "MLDashLogger.log_image could not record everything" in told.getMessage()
+    assert message in told.getMessage() and "camera" not in told.getMessage()
+    assert logger.failures == {"log_image": 2}
+    run = end(logger)
+    rows = list(run.tracks["images/i"].rows())
+    assert [(row["step"], row.get("caption")) for row in rows] == [(1, "a"), (1, "b"), (2, None)]
+    (name,) = run.frames("images/i").names
+    assert [row.get("frame") for row in rows] == [None, name, None]
+    assert np.array_equal(run.frames("images/i")[0], good)
+
+
+def test_images_within_an_open_step_are_all_kept(logger: MLDashLogger) -> None:
+    """Each has a name of its own, and the step that is open, or the one that is given."""
+    first, second = np.full((4, 4), 1, np.uint8), np.full((4, 4), 2, np.uint8)
+    with logger.experiment.recorder().step(5):
+        logger.log_image("i", [first, second])
+        logger.log_image("i", [second], step=7)
+    run = end(logger)
+    rows = list(run.tracks["images/i"].rows())
+    assert [row["step"] for row in rows] == [5, 5, 7]
+    frames = run.frames("images/i")
+    by_name = dict(zip(frames.names, frames, strict=True))
+    assert [by_name[row["frame"]][0, 0] for row in rows] == [1, 2, 2]
+    assert logger.failures == {}
