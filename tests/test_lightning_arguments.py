@@ -73,3 +73,78 @@ def test_images_within_an_open_step_are_all_kept(logger: MLDashLogger) -> None:
     by_name = dict(zip(frames.names, frames, strict=True))
     assert [by_name[row["frame"]][0, 0] for row in rows] == [1, 2, 2]
     assert logger.failures == {}
+
+
+FILM = np.zeros((6, 16, 32, 3), np.uint8)
+FILM[..., 0] = 200
+
+FRAMES: dict[str, list[Any]] = {
+    "arrays": list(FILM),
+    "tensors": list(torch.from_numpy(FILM).permute(0, 3, 1, 2)),
+    "tensors with channels last": list(torch.from_numpy(FILM)),
+    "pictures": [Image.fromarray(frame) for frame in FILM],
+    "gray": list(FILM[..., 0]),
+}
+
+
+@pytest.fixture
+def clips(logger: MLDashLogger, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The frames of each video that is logged, with its rate, as they go to the encoder."""
+    taken: list[Any] = []
+
+    def save_video(self: Any, frames: Any, *, to: str, fps: Any, **at: Any) -> None:
+        taken.append((np.stack([np.asarray(frame) for frame in frames]), fps))
+
+    monkeypatch.setattr(type(logger.experiment.files), "save_video", save_video)
+    return taken
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_the_frames_of_a_video_are_one_video(
+    logger: MLDashLogger, clips: list[Any], kind: str
+) -> None:
+    """Whatever images they are; each was taken for a video some pixels wide."""
+    logger.log_video("v", FRAMES[kind], step=1, caption=["a film"])
+    ((clip, _),) = clips
+    assert np.array_equal(clip, FILM[..., 0] if kind == "gray" else FILM)
+    (row,) = end(logger).tracks["videos/v"].rows()
+    assert row["caption"] == "a film"
+    assert logger.failures == {}
+
+
+def test_videos_are_still_taken_as_documented(logger: MLDashLogger, clips: list[Any]) -> None:
+    """Also gray ones of as many frames as there are colours, alone or with others."""
+    gray = np.zeros((3, 16, 32), np.uint8)
+    tensor = torch.from_numpy(gray)
+    for videos in (gray, [gray], [gray, gray], tensor, [tensor], [tensor, FILM], [FILM, FILM]):
+        logger.log_video("v", videos)
+    logger.log_video("v", np.stack([FILM, FILM]))
+    logger.log_video("v", [list(FILM), list(FILM)])
+    logger.log_video("v", [])
+    assert [len(clip) for clip, _ in clips] == [3, 3, 3, 3, 3, 3, 3, 6, 6, 6, 6, 6, 6, 6]
+    assert logger.failures == {}
+    end(logger)
+
+
+@pytest.mark.parametrize("videos", [FILM[0], [FILM, FILM[0]], [FILM, Image.fromarray(FILM[0])]])
+def test_one_image_for_a_video_is_told(logger: MLDashLogger, videos: Any) -> None:
+    """With what to give."""
+    with pytest.raises(ValueError, match=r"log_video 'v': videos has one image.*\[\[frame, frame"):
+        logger.log_video("v", videos)
+
+
+@pytest.mark.parametrize(
+    ("fps", "plain"),
+    [(np.int64(4), 4), (np.float32(2.5), 2.5), (np.float64(5), 5.0), ([np.uint8(3)], 3)],
+)
+def test_rates_of_any_kind_of_number_are_taken(
+    logger: MLDashLogger, clips: list[Any], fps: Any, plain: float
+) -> None:
+    """As the encoder takes only plain ones, they are made such."""
+    logger.log_video("v", [FILM], fps=fps)
+    ((_, rate),) = clips
+    assert (type(rate), rate) == (type(plain), plain)
+    (row,) = end(logger).tracks["videos/v"].rows()
+    assert row["fps"] == plain and logger.failures == {}
+    with pytest.raises(ValueError, match="fps is inf"):
+        logger.log_video("v", [FILM], fps=float("inf"))

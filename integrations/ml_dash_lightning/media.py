@@ -9,7 +9,14 @@ from typing import Any
 from ml_dash import Moment
 from ml_dash_lightning.base import rank_zero_only
 from ml_dash_lightning.guard import count, harmless_as
-from ml_dash_lightning.pictures import as_image, as_list, as_video, captions_of, rates_of
+from ml_dash_lightning.pictures import (
+    as_image,
+    as_list,
+    as_video,
+    as_videos,
+    captions_of,
+    rates_of,
+)
 from ml_dash_lightning.plain import row_of, short
 from ml_dash_lightning.recording import Recording
 
@@ -75,7 +82,9 @@ class Media(Recording):
         Args:
             key: what they show.
             videos: a list of paths, or of arrays or tensors of shape (T, C, H, W), (T, H, W, C) or
-                (T, H, W); or one of them; or a batch of five dimensions.
+                (T, H, W); or one of them; or a batch of five dimensions; or the frames of one, a
+                list of images as `log_image` takes them. What of three dimensions is none, such as
+                an array with its channels first, is a gray video.
             step: the step that they belong to; by default that of the latest metrics.
             fps: frames a second; a list for videos that differ.
             **options: lists as long as `videos`, such as `caption=[…]`.
@@ -84,11 +93,7 @@ class Media(Recording):
             TypeError, ValueError: as for `log_image`.
         """
         what = f"log_video {key!r}"
-        if isinstance(videos, (str, Path)) or getattr(videos, "ndim", 0) in (3, 4):
-            videos = [videos]
-        elif getattr(videos, "ndim", 0) != 5 and not isinstance(videos, (list, tuple)):
-            raise TypeError(f"{what}: videos is a {type(videos).__name__}; give a list of videos")
-        found = list(videos)
+        found = as_videos(videos, what)
         rates = rates_of(fps, len(found), what)
         fields = captions_of(len(found), "videos", what, options)
         topic = self._place("log_video", "videos", key)

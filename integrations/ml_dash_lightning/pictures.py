@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,51 @@ def as_list(images: Any, what: str) -> list[Any]:
     )
 
 
+def as_videos(videos: Any, what: str) -> list[Any]:
+    """The videos of one call. One is taken as a list of one, and so are its frames; a batch apart.
+
+    Raises:
+        TypeError: it is no list, and nothing that is a video either.
+        ValueError: it is one image, or there is one among videos.
+    """
+    dimensions = getattr(videos, "ndim", 0)
+    if isinstance(videos, (str, Path)) or dimensions in (3, 4):
+        found = [videos]
+    elif dimensions == 5 or isinstance(videos, (list, tuple)):
+        found = list(videos)
+        if found and all(_may_be_frame(one, len(found)) for one in found):
+            return [found]
+    else:
+        raise TypeError(f"{what}: videos is a {type(videos).__name__}; give a list of videos")
+    for one in found:
+        if _is_image(one):
+            shape = f" of shape {tuple(one.shape)}" if hasattr(one, "shape") else ""
+            raise ValueError(
+                f"{what}: videos has one image{shape}; a video is an array of shape (T, C, H, W),"
+                " (T, H, W, C) or (T, H, W), or a list of its frames: give [[frame, frame, …]]"
+            )
+    return found
+
+
+def _is_image(value: Any) -> bool:
+    """Whether it is one image for sure, and no video."""
+    if hasattr(value, "getbands") or is_figure(value):
+        return True
+    dimensions = getattr(value, "ndim", 0)
+    if dimensions != 3:
+        return bool(dimensions == 2)
+    # A gray video may be few pixels high and wide.
+    return value.shape[2] in CHANNELS and value.shape[1] != value.shape[2]
+
+
+def _may_be_frame(value: Any, count: int) -> bool:
+    """Whether it is one of the images of a video: of tensors also what could be a gray video."""
+    if _is_image(value):
+        return True
+    is_tensor = hasattr(value, "detach") and value.ndim == 3
+    return is_tensor and count > 1 and channels_first(value.shape, preferred=True)
+
+
 def captions_of(count: int, noun: str, what: str, options: dict[str, Any]) -> list[dict[str, Any]]:
     """For each image or video the fields that belong to it, such as its caption.
 
@@ -55,15 +101,16 @@ def rates_of(fps: Any, count: int, what: str) -> list[float]:
     """The frames a second of each video.
 
     Raises:
-        ValueError: a list has another length than there are videos, or a rate is not positive.
+        ValueError: a list has another length than there are videos, or a rate is none.
     """
     rates = list(fps) if isinstance(fps, (list, tuple)) else [fps] * count
     if len(rates) != count:
         raise ValueError(f"{what}: {len(rates)} values of fps for {count} videos")
     for rate in rates:
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not float(rate) > 0:
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
             raise ValueError(f"{what}: fps is {rate!r}; it must be a positive number, such as 30")
-    return rates
+    # Plain ones, which encoders take, whatever number it was.
+    return [int(rate) if isinstance(rate, Integral) else float(rate) for rate in rates]
 
 
 def as_image(image: Any) -> Any:
@@ -80,7 +127,9 @@ def as_image(image: Any) -> Any:
     if is_figure(image):
         return drawn(image)
     if image is None:
-        raise TypeError("None is no image; give an array, a tensor, a PIL image, a figure or a path")
+        raise TypeError(
+            "None is no image; give an array, a tensor, a PIL image, a figure or a path"
+        )
     is_tensor = hasattr(image, "detach")
     array = as_array(image)
     if getattr(array, "ndim", 0) == 3 and channels_first(array.shape, is_tensor):
