@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,40 @@ def test_rates_of_any_kind_of_number_are_taken(
     assert row["fps"] == plain and logger.failures == {}
     with pytest.raises(ValueError, match="fps is inf"):
         logger.log_video("v", [FILM], fps=float("inf"))
+
+
+@pytest.mark.parametrize("text", [b"bytes", bytearray(b"x"), memoryview(b"x"), ["a", b"b"]])
+def test_bytes_are_no_text(logger: MLDashLogger, text: Any) -> None:
+    """They were as many rows, of a number each."""
+    with pytest.raises(TypeError, match=r"log_text 't': the text is bytes; give text\.decode\(\)"):
+        logger.log_text("t", text)
+
+
+def test_rows_of_a_table_may_be_dicts(logger: MLDashLogger) -> None:
+    """Their values are taken by the names of the columns, whatever their order; never the keys."""
+    logger.log_table("t", columns=["a", "b"], data=[{"a": 1, "b": 2}, {"b": 4, "a": 3}, [5, 6]])
+    for wrong in ({"a": 1}, {"a": 1, "c": 2}):
+        with pytest.raises(
+            ValueError, match=r"log_table 't': row 0 has the keys \['a'.*\['a', 'b'"
+        ):
+            logger.log_table("t", columns=["a", "b"], data=[wrong])
+    table = end(logger).tracks["tables/t"]
+    assert table["a"].tolist() == [1, 3, 5] and table["b"].tolist() == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dataframe": "x"}, "dataframe is a str; give a frame of pandas or polars"),
+        ({"dataframe": [[1]]}, "dataframe is a list"),
+        ({"columns": "ab", "data": [[1, 2]]}, "columns is 'ab'; give a list of names"),
+        ({"columns": ["a"], "data": [{1}]}, "row 0 is {1}; give a list of rows, each a list"),
+        ({"columns": ["a"], "data": [b"x"]}, "row 0 is b'x'"),
+    ],
+)
+def test_what_is_no_table_is_told(
+    logger: MLDashLogger, arguments: dict[str, Any], message: str
+) -> None:
+    """At the call, in words."""
+    with pytest.raises(TypeError, match=re.escape(f"log_table 't': {message}")):
+        logger.log_table("t", **arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from ml_dash_lightning.pictures import (
 )
 from ml_dash_lightning.plain import row_of, short
 from ml_dash_lightning.recording import Recording
+
+BYTES = (bytes, bytearray, memoryview)
 
 
 class Media(Recording):
@@ -141,9 +143,11 @@ class Media(Recording):
             **fields: more columns.
 
         Raises:
-            TypeError, ValueError: `key` is no name, or the text is missing.
+            TypeError, ValueError: `key` is no name, or the text is missing, or bytes.
         """
         texts = [text] if isinstance(text, str) or not isinstance(text, Sequence) else text
+        if any(isinstance(one, BYTES) for one in (text, *texts)):
+            raise TypeError(f"log_text {key!r}: the text is bytes; give text.decode()")
         self._log_texts(self._place("log_text", "texts", key), texts, step, fields)
 
     @harmless_as("log_text")
@@ -160,7 +164,7 @@ class Media(Recording):
         self,
         key: str,
         columns: Sequence[str] | None = None,
-        data: Sequence[Sequence[Any]] | None = None,
+        data: Sequence[Sequence[Any] | Mapping[str, Any]] | None = None,
         dataframe: Any = None,
         step: int | None = None,
     ) -> None:
@@ -173,14 +177,15 @@ class Media(Recording):
         Args:
             key: what it is.
             columns: the names of the columns.
-            data: rows, each as long as `columns`.
+            data: rows, each as long as `columns`, or a dict with these keys.
             dataframe: a pandas or polars frame, in place of both.
             step: the step that it belongs to; by default that of the latest metrics.
 
         Raises:
-            TypeError: a row is no list, or `key` no text.
-            ValueError: neither data nor a frame is given, or a row has another length, or `key` is
-                no name.
+            TypeError: a row is no list, `columns` are none, `dataframe` is no frame, or `key` no
+                text.
+            ValueError: neither data nor a frame is given, or a row has another length or other
+                keys, or `key` is no name.
         """
         rows = _table(key, columns, data, dataframe)
         self._log_rows(self._place("log_table", "tables", key), rows, step)
@@ -210,13 +215,23 @@ def _table(key: str, columns: Any, data: Any, dataframe: Any) -> list[Mapping[st
     if dataframe is not None:
         if hasattr(dataframe, "to_dicts"):  # polars
             return list(dataframe.to_dicts())
+        if not hasattr(dataframe, "itertuples"):
+            kind = type(dataframe).__name__
+            raise TypeError(f"{where}: dataframe is a {kind}; give a frame of pandas or polars")
         columns, data = dataframe.columns, dataframe.itertuples(index=False, name=None)
     if columns is None or data is None:
         raise ValueError(f"{where}: give columns and data, or dataframe")
+    if isinstance(columns, str):
+        raise TypeError(f"{where}: columns is {columns!r}; give a list of names")
+    columns = list(columns)
     names = _distinct(columns)
     rows: list[Mapping[str, Any]] = []
     for number, row in enumerate(data):
-        if not hasattr(row, "__len__") or isinstance(row, str):
+        if isinstance(row, Mapping):
+            if row.keys() != set(columns):
+                raise ValueError(f"{where}: row {number} has the keys {[*row]}, not {columns}")
+            row = [row[column] for column in columns]
+        if not hasattr(row, "__len__") or isinstance(row, (str, Set, *BYTES)):
             raise TypeError(f"{where}: row {number} is {row!r}; give a list of rows, each a list")
         if len(row) != len(names):
             raise ValueError(f"{where}: row {number} has {len(row)} values, not {len(names)}")
