@@ -186,3 +186,59 @@ def test_what_is_no_table_is_told(
     """At the call, in words."""
     with pytest.raises(TypeError, match=re.escape(f"log_table 't': {message}")):
         logger.log_table("t", **arguments)
+
+
+@pytest.mark.parametrize("step", ["x", 2.5, float("nan"), [1, 2], object()])
+def test_a_step_that_is_no_number_is_told_once(
+    logger: MLDashLogger, caplog: pytest.LogCaptureFixture, step: Any
+) -> None:
+    """What has it is kept, as without a step; whole numbers of any kind are taken."""
+    logger.log_metrics({"loss": 1.0}, step=3)
+    with caplog.at_level(logging.WARNING, "ml_dash_lightning"):
+        for _ in range(2):
+            logger.log_image("i", [np.zeros((4, 4), np.uint8)], step=step)
+            logger.log_video("v", ["none.mp4"][:0], step=step)
+            logger.log_text("t", ["a", "b"], step=step)
+            logger.log_table("t", ["a"], [[1], [2]], step=step)
+    calls = ["log_image", "log_video", "log_text", "log_table"]
+    assert logger.failures == dict.fromkeys(calls, 2)
+    told = [record.getMessage() for record in caplog.records]
+    assert [message.split()[0] for message in told] == [f"MLDashLogger.{one}" for one in calls]
+    assert all("step is" in message and "no whole number" in message for message in told)
+    logger.log_text("t", "c", step=np.int64(5))  # type: ignore[arg-type]  # as users do
+    logger.log_text("t", "d", step=torch.tensor(6.0))  # type: ignore[arg-type]
+    assert logger.failures == dict.fromkeys(calls, 2)
+    run = end(logger)
+    assert run.tracks["images/i"].steps.tolist() == [3, 3]
+    assert run.tracks["texts/t"].steps.tolist() == [3] * 4 + [5, 6]
+    assert run.tracks["tables/t"].steps.tolist() == [3] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": 3}, "name is a int; give a text, such as 'mnist/mlp', or None"),
+        ({"name": Path("a")}, "name is a PosixPath"),
+        ({"save_dir": None}, "save_dir is a NoneType; give a folder"),
+        ({"save_dir": 3}, "save_dir is a int"),
+        ({"save_dir": b"x"}, "save_dir is a bytes"),
+    ],
+)
+def test_a_name_or_folder_that_is_none_is_told(arguments: dict[str, Any], message: str) -> None:
+    """At the call, by the name of the argument."""
+    with pytest.raises(TypeError, match=message):
+        MLDashLogger(**arguments)
+
+
+def test_the_constructor_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It settles what holds, as its documentation says: by the configuration file, too."""
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "config.toml"
+    monkeypatch.setenv("ML_DASH_CONFIG", str(settings))
+    settings.write_text('root = "elsewhere"\n')
+    made = MLDashLogger(name="a", dash_url=False)
+    assert made.save_dir == str(tmp_path / "elsewhere")
+    settings.write_text("environment = 3\n")
+    with pytest.raises(ValueError, match="environment"):
+        MLDashLogger(name="a", dash_url=False)
+    assert [one.name for one in tmp_path.iterdir()] == ["config.toml"]

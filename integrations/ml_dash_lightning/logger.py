@@ -82,8 +82,9 @@ class MLDashLogger(Media, Models, Logger):
         environment: record packages, git state and hardware at the start.
 
     Raises:
-        ValueError, TypeError: a name, version or other argument that no run can have. Nothing is
-            read or written by the constructor.
+        ValueError, TypeError: a name, version or other argument that no run can have, or a setting
+            in the environment or the configuration file. These are read by the constructor, which
+            writes nothing and asks no server.
     """
 
     def __init__(
@@ -109,7 +110,11 @@ class MLDashLogger(Media, Models, Logger):
             )
         if log_model not in (True, False, "all"):
             raise ValueError(f"log_model is {log_model!r}; it must be True, False or 'all'")
-        self._save_dir = os.fspath(save_dir)
+        self._save_dir = _folder(save_dir)
+        if not isinstance(name, str | None):
+            raise TypeError(
+                f"name is a {type(name).__name__}; give a text, such as 'mnist/mlp', or None"
+            )
         if "://" in self._save_dir:
             raise ValueError(f"save_dir is {self._save_dir!r}; it must be a local folder")
         self._prefix = checked_prefix(prefix)
@@ -284,6 +289,14 @@ class MLDashLogger(Media, Models, Logger):
         self._finish_watches()
         if self._log_model:
             self._checkpoints.finish(experiment, final=self._ending)
+
+
+def _folder(save_dir: Any) -> str:
+    path = os.fspath(save_dir) if isinstance(save_dir, os.PathLike) else save_dir
+    if not isinstance(path, str):
+        kind = type(save_dir).__name__
+        raise TypeError(f"save_dir is a {kind}; give a folder as a text or path, or leave it out")
+    return path
 
 
 adopt(MLDashLogger)

@@ -48,12 +48,12 @@ class Media(Recording):
         what = f"log_image {key!r}"
         found = as_list(images, what)
         fields = captions_of(len(found), "images", what, options)
-        topic = self._place("log_image", "images", key)
+        topic, number = self._place("log_image", "images", key), self._number("log_image", step)
         for index, (image, row) in enumerate(zip(found, fields, strict=True)):
-            self._log_one(topic, image, step, {"index": index, **_fields(row)})
+            self._log_one(topic, image, number, {"index": index, **_fields(row)})
 
     @harmless_as("log_image")
-    def _log_one(self, topic: str, image: Any, step: Any, row: dict[str, Any]) -> None:
+    def _log_one(self, topic: str, image: Any, step: int | None, row: dict[str, Any]) -> None:
         moment = self._moment(step)
         saved: dict[str, Any] = {}
         try:
@@ -98,12 +98,12 @@ class Media(Recording):
         found = as_videos(videos, what)
         rates = rates_of(fps, len(found), what)
         fields = captions_of(len(found), "videos", what, options)
-        topic = self._place("log_video", "videos", key)
+        topic, number = self._place("log_video", "videos", key), self._number("log_video", step)
         for index, (video, rate, row) in enumerate(zip(found, rates, fields, strict=True)):
-            self._log_clip(topic, video, step, {"index": index, "fps": rate, **_fields(row)})
+            self._log_clip(topic, video, number, {"index": index, "fps": rate, **_fields(row)})
 
     @harmless_as("log_video")
-    def _log_clip(self, topic: str, video: Any, step: Any, row: dict[str, Any]) -> None:
+    def _log_clip(self, topic: str, video: Any, step: int | None, row: dict[str, Any]) -> None:
         moment = self._moment(step)
         saved: dict[str, Any] = {}
         try:
@@ -148,11 +148,12 @@ class Media(Recording):
         texts = [text] if isinstance(text, str) or not isinstance(text, Sequence) else text
         if any(isinstance(one, BYTES) for one in (text, *texts)):
             raise TypeError(f"log_text {key!r}: the text is bytes; give text.decode()")
-        self._log_texts(self._place("log_text", "texts", key), texts, step, fields)
+        topic = self._place("log_text", "texts", key)
+        self._log_texts(topic, texts, self._number("log_text", step), fields)
 
     @harmless_as("log_text")
     def _log_texts(
-        self, topic: str, texts: Sequence[Any], step: Any, fields: Mapping[str, Any]
+        self, topic: str, texts: Sequence[Any], step: int | None, fields: Mapping[str, Any]
     ) -> None:
         columns = row_of(fields, "column")
         moment = self._moment(step)
@@ -188,10 +189,11 @@ class Media(Recording):
                 keys, or `key` is no name.
         """
         rows = _table(key, columns, data, dataframe)
-        self._log_rows(self._place("log_table", "tables", key), rows, step)
+        topic = self._place("log_table", "tables", key)
+        self._log_rows(topic, rows, self._number("log_table", step))
 
     @harmless_as("log_table")
-    def _log_rows(self, topic: str, rows: list[Mapping[str, Any]], step: Any) -> None:
+    def _log_rows(self, topic: str, rows: list[Mapping[str, Any]], step: int | None) -> None:
         moment = self._moment(step)
         for number, row in enumerate(rows):
             columns = {"row": number, **row_of(row, "column")}

@@ -9,8 +9,9 @@ from weakref import ref
 
 from ml_dash import Experiment, Moment, Recorder, check_path
 from ml_dash_lightning import finished
+from ml_dash_lightning.guard import count
 from ml_dash_lightning.link import Link
-from ml_dash_lightning.plain import whole
+from ml_dash_lightning.plain import short, whole
 
 
 def checked_prefix(prefix: str | None) -> str:
@@ -72,20 +73,24 @@ class Recording:
         finally:
             recorder.end()
 
-    def _media_step(self, step: Any) -> int | None:
-        """The step given, else that of an open moment, else that of the latest metrics."""
+    def _number(self, what: str, step: Any) -> int | None:
+        """The number of a step that is given to a call; one that is none is counted and told."""
         number = whole(step)
-        if number is not None:
-            return number
-        return max(0, self._last_step) if self._opened().current() is None else None
+        if number is None and step is not None:
+            shown = short({"step": step})["step"]
+            problem = f"step is {shown!r}, no whole number; what has it is kept as if without step"
+            count(self, what, ValueError(problem))
+        return number
 
-    def _moment(self, step: Any) -> Moment:
-        """A moment that several rows and files are recorded into."""
+    def _moment(self, step: int | None) -> Moment:
+        """A moment that several rows and files are recorded into.
+
+        Its step is the one given, else that of an open moment, else that of the latest metrics.
+        """
         recorder = self._opened()
-        number = self._media_step(step)
-        moment = recorder.current() if number is None else None
+        moment = recorder.current() if step is None else None
         if moment is None:
-            moment = recorder.begin(number)
+            moment = recorder.begin(max(0, self._last_step) if step is None else step)
             recorder.end()
         return moment
 
