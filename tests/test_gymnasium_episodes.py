@@ -151,6 +151,34 @@ def test_the_frame_of_a_row_shows_its_observation(memory):
     assert shown == aligned["env/steps.obs"][:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+def test_rendered_depth_is_a_camera_of_its_own_and_exact(memory):
+    """As is what has transparency: JPEG would spoil the one and lose the other."""
+
+    class Deep(Counter):
+        def render(self):
+            rgb = super().render()
+            return rgb, np.linspace(0, 1, rgb[..., 0].size, dtype=np.float32).reshape(rgb.shape[:2])
+
+    class Glassy(Counter):
+        def render(self):
+            rgb = super().render()
+            return np.concatenate([rgb, np.full_like(rgb[..., :1], 99)], axis=-1)
+
+    for topic, kind in (("deep", Deep), ("glassy", Glassy)):
+        env = RecordToDash(kind(), memory, frames="render", topic=topic)
+        env.reset()
+        env.step(1)
+        env.close()
+    run = opened(memory)
+    assert run.cameras == ["deep/render", "deep/render_depth", "glassy/render"]
+    assert [name.rpartition(".")[2] for name in run.frames("deep/render").names] == ["jpg"] * 2
+    assert [name.rpartition(".")[2] for name in run.frames("deep/render_depth").names] == [
+        "png"
+    ] * 2
+    assert run.frames("glassy/render")[0].shape[2] == 4
+    assert (run.frames("glassy/render")[0][..., 3] == 99).all()
+
+
 @pytest.mark.parametrize(("frames", "renders"), [("obs", 0), (None, 0), ("render", 4)])
 def test_render_is_called_only_when_it_was_asked_for(memory, frames, renders):
     """Once for each observation, or never."""

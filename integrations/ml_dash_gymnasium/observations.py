@@ -23,7 +23,7 @@ class _Missing:
 MISSING = _Missing()
 """An observation that the environment did not give."""
 
-_DEPTH = f"{RENDER}/depth"
+_DEPTH = f"{RENDER}_depth"
 
 
 class Observations:
@@ -96,7 +96,10 @@ class Observations:
             for name, picture in zip((RENDER, _DEPTH), rendered, strict=False):
                 array = None if picture is None else as_own_array(picture)
                 if array is not None:
-                    frames[self._names[name]] = array
+                    camera = self._names[name]
+                    frames[camera] = array
+                    if name == _DEPTH or array.dtype.itemsize > 1 or array.shape[2:] == (4,):
+                        self.exact |= {camera}
 
     def _strays(self, camera: str) -> None:
         self._guard(
