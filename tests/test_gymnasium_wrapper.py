@@ -1069,3 +1069,18 @@ def test_a_signals_handler_may_record_while_a_topic_is_chosen(folder, monkeypatc
         "env/steps": 4,
         "env/1/steps": 2,
     }
+
+
+def test_an_environment_that_is_dropped_after_its_episode_gives_its_topic_back(folder):
+    """As one does that is dropped in the middle: twenty in turn record one stream."""
+    with Experiment("rl/turns", echo=False).run as experiment:
+        for _ in range(5):
+            env = RecordToDash(cartpole(max_episode_steps=2), experiment)
+            env.reset(seed=1)
+            env.step(0)
+            env.step(0)
+            del env
+            gc.collect()
+    run = ml_dash.open_run("rl/turns")
+    assert sorted(run.tracks) == ["env/episodes", "env/steps"]
+    assert run.tracks["env/episodes"]["episode"].tolist() == [0, 1, 2, 3, 4]

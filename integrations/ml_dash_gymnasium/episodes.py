@@ -29,7 +29,6 @@ observation of one episode to the first of the next. `transitions(run, autoreset
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +40,7 @@ from ml_dash_gymnasium.cameras import OBSERVATIONS, Frames
 from ml_dash_gymnasium.copies import as_flag, as_number, keep
 from ml_dash_gymnasium.episode import Episode
 from ml_dash_gymnasium.guard import Guard
+from ml_dash_gymnasium.moments import Moments
 from ml_dash_gymnasium.observations import MISSING, Observations
 from ml_dash_gymnasium.recorders import Recorders
 from ml_dash_gymnasium.spaces import Layout
@@ -103,7 +103,6 @@ class EpisodeRecorder:
         guard: Guard | None = None,
         subject: object = None,
     ) -> None:
-        self._subject = _weakly(subject)
         self.topic = topic
         self.guard = guard or Guard()
         self.live = True
@@ -113,13 +112,18 @@ class EpisodeRecorder:
         self._actions = Layout(action_space, "action", pictures=False)
         self._trigger = episode_trigger
         self._autoreset = autoreset
-        self._shared = recorders is not None
         self._recorders = recorders or Recorders(
             experiment, image_format=image_format, quality=quality
         )
         self._steps, self._episodes = f"{topic}/steps", f"{topic}/episodes"
         self._claim = claim or Claim(topic)
-        self._latest: Moment | None = None  # begun
+        self._moments = Moments(
+            self._recorders.usual,
+            self._claim,
+            self.guard,
+            shared=recorders is not None,
+            subject=subject,
+        )
         self._moment: Moment | None = None  # of the observation at hand
         self._following: Moment | None = None  # of the one that is being made
         self._episode: Episode | None = None  # that goes on
@@ -145,7 +149,7 @@ class EpisodeRecorder:
         self._under_way = True
         self._end("reset")
         self._asked = (seed, keep(options))
-        self._following = self._begin()
+        self._following = self._moments.begin()
 
     def reset(
         self,
@@ -187,7 +191,7 @@ class EpisodeRecorder:
                 self._actions.write(action, self._action)
         except Exception as error:  # noqa: BLE001 - an object of the user's may raise anything
             self.guard("an action", error)
-        self._following = self._begin()
+        self._following = self._moments.begin()
 
     def step(
         self, action: Any, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any
@@ -235,8 +239,11 @@ class EpisodeRecorder:
 
     def __del__(self) -> None:
         # Of an environment that nobody has any more, and that was not closed
-        if getattr(self, "_episode", None) is not None and not endings.put_off(self):
-            self.close()
+        if getattr(self, "_episode", None) is not None:
+            if not endings.put_off(self):
+                self.close()
+        elif getattr(self, "live", False) and hasattr(self, "_claim"):
+            self._claim.release()  # nothing is left to be written
 
     def abandon(self) -> None:
         """Record nothing from now on, not even the end."""
@@ -264,7 +271,7 @@ class EpisodeRecorder:
     def _go_on(self) -> None:
         """A step without a reset: a new episode, which begins where the last one ended."""
         row, frames = self._row, self._frames
-        self._following = self._begin()
+        self._following = self._moments.begin()
         self._new_episode(MISSING, "step")
         if self._row:
             self._row |= {k: v for k, v in row.items() if k.split(".")[0] == OBSERVATIONS}
@@ -277,12 +284,12 @@ class EpisodeRecorder:
         """
         self._end("exception")
         self._asked, self._resetting = None, False
-        self._following = self._begin()
+        self._following = self._moments.begin()
         self._new_episode(MISSING, "exception")
 
     def _pass_over(self, episode: Episode) -> None:
         """The loop goes on after Ctrl-C in a step: its outcome is known, its observation not."""
-        self._moment, self._following = self._following or self._begin(), None
+        self._moment, self._following = self._following or self._moments.begin(), None
         self._row, self._frames = {"episode": episode.number, "episode_step": episode.t}, {}
         self._taken = False
 
@@ -318,24 +325,6 @@ class EpisodeRecorder:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _begin(self) -> Moment | None:
-        """Begin the moment of the next observation: what is recorded from now on belongs to it."""
-        begin, step = self._recorders.usual.begin, self._claim.step
-        try:
-            moment = begin(step) if self._shared else begin()
-            # Of a `with recorder.step(n):` of the user's, unless that would be to go back.
-            if moment is self._latest or moment.step < step - 1:
-                moment = begin(step)
-        except Exception as error:  # noqa: BLE001 - recording never ends the training
-            self.guard("a step", error)
-            return None
-        self._latest = moment
-        self._claim.step = moment.step + 1
-        moment.subject = self._subject
-        if not self._shared:
-            moment.episode = self._claim.episode
-        return moment
-
     def _look(self, observation: Any, episode: int, t: int) -> None:
         """The observation at hand is another one."""
         self._row = {"episode": episode, "episode_step": t}
@@ -363,10 +352,3 @@ class EpisodeRecorder:
 
 def _is_empty(value: Any) -> bool:
     return value is None or (type(value) is dict and not value)
-
-
-def _weakly(subject: object) -> Callable[[], object] | None:
-    try:
-        return weakref.ref(subject)
-    except TypeError:  # none is given, or it has slots of its own
-        return None
