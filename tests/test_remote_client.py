@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import ssl
 import threading
 import traceback
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dash_server import Token
 from hostile import WAYS, Hostile
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.exceptions import SSLError
 
 from ml_dash.remote import (
     BusyError,
@@ -191,6 +193,14 @@ def test_what_is_wrong_with_a_certificate_is_told(said: str, text: str) -> None:
     """As the library says it, in words that lead on."""
     error = of_exception(requests.exceptions.SSLError(said), URL)
     assert error.kind == "tls" and text in str(error)
+
+
+@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
+def test_a_secure_connection_that_breaks_is_no_fault_of_a_certificate(kind: Any) -> None:
+    """It is tried again as any other that breaks: a server may just be starting anew."""
+    cause = kind(8, "EOF occurred in violation of protocol (_ssl.c:2427)")
+    error = of_exception(requests.exceptions.SSLError(SSLError(cause)), URL)
+    assert error.kind == "closed" and not is_refusal(error)
 
 
 def test_a_missing_file_of_certificates_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,9 @@ _OF_PROXIES = (408, 413, 429, 502, 503, 504)
 _TO_ANYBODY = (401, 407, 408, 413, 429)
 """Statuses that mean the same whoever gives them, with a word or without."""
 
+_BROKEN_TLS = {"SSLEOFError", "SSLZeroReturnError"}
+"""A connection that breaks while a body goes out is an error of TLS to the library beneath."""
+
 _LOG_IN = "log in with `ml-dash login {url}`, or set ML_DASH_TOKEN"
 _RENEW = (
     "the one in ML_DASH_TOKEN, which goes before a login, has ended or was revoked; set another"
@@ -45,6 +48,10 @@ def of_exception(error: Exception, url: str) -> UnreachableError:
     """
     from requests import exceptions
 
+    causes = list(_causes(error))
+    names = {type(cause).__name__ for cause in causes}
+    if isinstance(error, exceptions.SSLError) and names & _BROKEN_TLS:
+        return _unreachable("closed", f"{url} closed the connection before its answer was whole")
     if isinstance(error, exceptions.SSLError):
         return _unreachable("tls", _tls(error, url))
     if isinstance(error, OSError) and "certificate bundle" in str(error):
@@ -57,8 +64,6 @@ def of_exception(error: Exception, url: str) -> UnreachableError:
         return _unreachable("timeout", f"{url} does not answer: no connection in time")
     if isinstance(error, exceptions.Timeout):
         return _unreachable("timeout", f"{url} took too long to answer")
-    causes = list(_causes(error))
-    names = {type(cause).__name__ for cause in causes}
     if "ReadTimeoutError" in names:
         return _unreachable("timeout", f"{url} took too long to answer")
     if "NameResolutionError" in names or "gaierror" in names:
