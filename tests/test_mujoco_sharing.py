@@ -117,16 +117,64 @@ def test_the_name_map_is_of_all_hooks_of_a_prefix(tmp_path, sessions):
     assert facts["depth"]["metres_per_count"] == 0.001 and "earlier" not in facts
 
 
+def told(facts, step, kind):
+    """What the metadata say of a step."""
+    for one in facts.get("earlier", []):
+        if step < one["before_step"] and kind in one:
+            return one[kind]
+    return facts[kind]
+
+
 def test_what_a_later_hook_changes_is_kept_with_its_steps(experiment):
     """Such as the unit of depth: frames of before are read by the one they have."""
     model, data = make()
-    for unit in (0.001, 0.0001, 0.001, 0.0001):
+    units = (0.001, 0.001, 0.0001, 0.001, 0.0001, 0.0001)
+    for unit in units:
         mujoco.mj_step(model, data)
         with RenderHook(experiment, model, [], every=1, depth=unit, state=["qpos"]) as hook:
             hook(data)
     facts = read(experiment).metadata["mujoco"][TRACK]
-    assert facts["depth"]["metres_per_count"] == 0.0001
-    assert [(one["before_step"], one["depth"]["metres_per_count"]) for one in facts["earlier"]] == [
-        (2, 0.0001),
-        (3, 0.001),
-    ], "each once, and its last step"
+    assert [told(facts, step, "depth")["metres_per_count"] for step in range(6)] == list(units)
+    assert [one["before_step"] for one in facts["earlier"]] == [2, 3, 4], "where it has changed"
+
+
+SECOND = """
+<mujoco><option timestep="0.02"/><worldbody>
+  <body><joint name="wrist" axis="1 0 0"/><joint name="elbow"/><geom size="1"/></body>
+</worldbody></mujoco>
+"""
+
+
+def test_each_step_is_told_by_the_model_and_the_pace_that_it_has(experiment):
+    """Also where they take turns, and beside hooks that record nothing."""
+    expected = []
+    for turn in range(5):
+        model = mujoco.MjModel.from_xml_string(SECOND) if turn % 2 else make_model()
+        pace = {"fps": 10} if turn % 2 else {"every": 1}
+        with RenderHook(experiment, model, [], state=["qpos"], **pace) as hook:
+            hook(mujoco.MjData(model))
+        with RenderHook(experiment, make_model(), [], rows_every=turn + 2, state=["qpos"]):
+            pass
+        elbow = [1, 2] if turn % 2 else [7, 8]
+        expected.append((elbow, model.opt.timestep, pace.get("fps"), pace.get("every"), None))
+    facts = read(experiment).metadata["mujoco"][TRACK]
+    kinds = ("timestep", "fps", "every", "rows_every")
+    assert [
+        (
+            told(facts, step, "columns")["qpos"]["elbow"],
+            *(told(facts, step, kind) for kind in kinds),
+        )
+        for step in range(5)
+    ] == expected
+    assert [one["before_step"] for one in facts["earlier"]] == [1, 2, 3, 4, 5]
+
+
+def test_the_size_of_frames_is_told_with_its_steps(experiment):
+    """A hook that makes none says nothing of it."""
+    model, data = make()
+    for options in ({"size": (48, 64)}, {"cameras": []}, {"size": (24, 32)}):
+        with RenderHook(experiment, model, every=1, deferred=True, **options) as hook:
+            hook(data)
+    facts = read(experiment).metadata["mujoco"][TRACK]
+    assert facts["size"] == [24, 32]
+    assert facts["earlier"] == [{"before_step": 2, "size": [48, 64]}]

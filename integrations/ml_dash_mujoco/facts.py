@@ -10,6 +10,9 @@ from ml_dash_mujoco.numbers import Numbers
 
 Facts = dict[str, Any]
 
+_OF_ALL = ("columns", "cameras", "earlier")
+"""What is not as the last hook has it, but put together from all."""
+
 
 def tell(experiment: Experiment, topic: str, facts: Facts, numbers: Numbers) -> None:
     """Put into the metadata what a hook records, beside what they say already.
@@ -39,22 +42,36 @@ def merged(before: Mapping[str, Any], facts: Facts, step: int) -> Facts:
     """The facts of all hooks of a track.
 
     What the later one does not record is still as it was. What has changed is kept in `earlier`, a
-    list of what was so `before_step`.
+    list of what was so `before_step`: what an entry names holds back to the previous one that
+    names it, too.
 
     Args:
         before: those of the hooks before.
         facts: those of the one that records from now on.
         step: the next one.
     """
+    if not facts["cameras"] and "size" in before:  # frames are still as they were
+        facts = {**facts, "size": before["size"]}
     columns, now = before.get("columns", {}), facts["columns"]
     moved = {name: place for name, place in columns.items() if now.get(name, place) != place}
     changed: Facts = {"columns": moved} if moved else {}
-    for kind in ("depth", "segmentation"):
-        if kind in before and facts.get(kind, before[kind]) != before[kind]:
-            changed[kind] = before[kind]
+    for kind, fact in before.items():
+        if kind not in _OF_ALL and facts.get(kind, fact) != fact:
+            changed[kind] = fact
     cameras = dict.fromkeys([*before.get("cameras", []), *facts["cameras"]])
     result = {**before, **facts, "columns": {**columns, **now}, "cameras": list(cameras)}
     if changed and step:
-        earlier = [one for one in before.get("earlier", []) if {**one, **changed} != one]
-        result["earlier"] = [*earlier, {"before_step": step, **changed}]
+        result["earlier"] = _extended(before.get("earlier", []), step, changed)
     return result
+
+
+def _extended(earlier: list[Facts], step: int, changed: Facts) -> list[Facts]:
+    """What was so before the steps at which it changed, one entry for each step.
+
+    What is known of a step already stays: the hook that has changed it recorded nothing.
+    """
+    last = earlier[-1] if earlier and earlier[-1].get("before_step") == step else {}
+    entry = {"before_step": step, **changed, **last}
+    if "columns" in changed and "columns" in last:
+        entry["columns"] = {**changed["columns"], **last["columns"]}
+    return [*(earlier[:-1] if last else earlier), entry]

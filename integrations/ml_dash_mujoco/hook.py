@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -28,6 +26,7 @@ from ml_dash_mujoco.painter import Painter, Pictures
 from ml_dash_mujoco.simulation import Simulation, finite
 from ml_dash_mujoco.snapshot import Snapshot
 from ml_dash_mujoco.state import Stage
+from ml_dash_mujoco.telling import Teller
 
 STATE = ("qpos", "qvel", "ctrl", "sensor:*")
 
@@ -79,8 +78,8 @@ class RenderHook:
       `substep` 1, 2, ….
     - frames `mujoco/<camera>`.
     - metadata `mujoco` of the run, by track: which slice of a column that is a whole array is
-      which element's (`columns`), timestep, cameras, units; in `earlier`, what of that was another
-      `before_step`, where a later hook or a new model has changed it.
+      which element's (`columns`), timestep, cameras, units, size, pace; in `earlier`, what of that
+      was another `before_step`, where a later hook or a new model has changed it.
 
     Everything is of one moment: poses and sensors, which after `mj_step` are still those of the
     moment before, are computed anew in a copy. The simulation itself is never touched.
@@ -137,7 +136,7 @@ class RenderHook:
         self._seen = self._due = float("-inf")
         self._left = self._granted = 0
         self.failures = 0
-        self._told: set[str] = set()
+        self._teller = Teller()
         self._open = True
         self._turn = threading.RLock()  # what is held between threads is one moment's
         options = {"format": image_format, "quality": quality, "strict": False}
@@ -246,7 +245,7 @@ class RenderHook:
     def _call(self, data: mujoco.MjData) -> int | None:
         """A call of which something may be due."""
         if not self._open:
-            self._tell("closed", "a hook that is closed was called; it records nothing")
+            self._teller.tell("closed", "a hook that is closed was called; it records nothing")
             return None
         if self._numbers.hook() is not self:
             raise ValueError(
@@ -315,7 +314,7 @@ class RenderHook:
         except NoOpenGLError as error:
             self._deferred = True
             self._keeper.prepare(self._simulation.model, self._look)
-            self._tell(
+            self._teller.tell(
                 "opengl",
                 f"no frames are drawn: {error}. Rows are recorded, and the states of the frames are"
                 " kept: ml_dash_mujoco.render_deferred(experiment) draws them where OpenGL works."
@@ -327,25 +326,11 @@ class RenderHook:
 
     def _fail(self, error: Exception) -> None:
         self.failures += 1
-        self._tell(
+        self._teller.tell(
             f"{type(error).__name__}",
             f"a moment of the simulation was not recorded in full: {type(error).__name__}: {error}."
             " The simulation goes on; further errors of this kind are counted in hook.failures",
         )
-
-    def _tell(self, kind: str, message: str) -> None:
-        """Warn, once of each kind."""
-        if kind not in self._told:
-            self._told.add(kind)
-            warnings.warn(f"ml_dash_mujoco: {message}", RuntimeWarning, stacklevel=_callers_level())
-
-
-def _callers_level() -> int:
-    """How far up, seen from the function that calls this, the call is that came from outside."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 _hooks: weakref.WeakSet[RenderHook] = weakref.WeakSet()
