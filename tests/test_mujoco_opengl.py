@@ -236,6 +236,61 @@ def test_a_process_forked_before_drawing_draws(tmp_path):
     assert len(frames) == 6 and len(set(frames.names)) == 6
 
 
+AFTERWARDS = """
+experiment.run.start()
+hook = RenderHook(experiment, model, ["front"], SIZE, every=1)
+simulate(hook)
+{end}
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@needs_opengl
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("end", ["", "hook.close()", "del hook", "experiment.run.complete()"])
+def test_a_process_forked_when_all_hooks_are_closed_ends(tmp_path, backend, end):
+    """The driver is there still, and would wait for its threads at the end of the child."""
+    out, _, _ = run_script(tmp_path, AFTERWARDS.format(end=end), MUJOCO_GL=backend)
+    assert out.strip() == "7"
+
+
+FORK_OF_THE_USER = """
+renderer = mujoco.Renderer(model, *SIZE)
+mujoco.mj_forward(model, data)
+renderer.update_scene(data)
+renderer.render()
+{close}
+pid = os.fork()
+if pid == 0:
+    signal.alarm(20)
+    with warnings.catch_warnings(record=True) as told, experiment.run:
+        warnings.simplefilter("always")
+        hook = RenderHook(experiment, model, ["front"], every=1, {options})
+        simulate(hook)
+    print(len(told), *(warning.message for warning in told), flush=True)
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+"""
+
+
+@needs_opengl
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("close", "options"),
+    [("", "size=SIZE"), ("renderer.close()", "size=SIZE"), ("", "renderer=renderer")],
+)
+def test_a_process_forked_after_the_user_has_drawn_never_hangs(tmp_path, backend, close, options):
+    """Its frames are deferred at once, as after drawing of the hook's own."""
+    script = FORK_OF_THE_USER.format(close=close, options=options)
+    out, _, recorded = run_script(tmp_path, script, MUJOCO_GL=backend)
+    assert out.startswith("1 ") and "was forked from one that had drawn" in out
+    assert len(recorded.tracks["mujoco/deferred"]) == 3
+
+
 @needs_opengl
 def test_a_driver_that_does_not_answer_is_not_waited_for(tmp_path, monkeypatch):
     """As in a process that was forked from one in which somebody else had drawn."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ml_dash_mujoco.cameras import View
 from ml_dash_mujoco.contexts import NoOpenGLError, find_context, given
+from ml_dash_mujoco.forks import FORKED, forked_after_drawing, note_drawing
 from ml_dash_mujoco.pictures import Labels, depth_picture
 from ml_dash_mujoco.simulation import alike
 from ml_dash_mujoco.thread import AsItIs, Here, Place, RenderThread
@@ -28,10 +28,6 @@ PATIENCE = 60.0
 """Seconds for the first picture: a driver may compile for some, a forked process wait for ever."""
 
 _MOST_GEOMS = 10_000
-_FORKED = (
-    "this process was forked from one that had drawn, and OpenGL hangs in such a one; start it by"
-    " multiprocessing's 'spawn', or draw nothing before it is forked"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +114,11 @@ class Painter:
         """
         if self._unable:
             raise NoOpenGLError(self._unable)
+        if forked_after_drawing():
+            self._give_up(FORKED)
+            raise NoOpenGLError(FORKED)
         if self._given is not None:
+            note_drawing()
             with _in_colour(self._given):
                 return self._draw(data)
         if self._ready:
@@ -144,8 +144,6 @@ class Painter:
             atexit.unregister(self._at_exit)
 
     def _draw_first(self, data: mujoco.MjData) -> Pictures:
-        if _forked_after_drawing:
-            raise NoOpenGLError(_FORKED)
         if self._make_context is None:  # else a call was broken off, and it is being made
             self._backend, make_context = find_context(*self._look.size)
             self._place = Here() if self._backend == "glfw" else RenderThread()
@@ -157,8 +155,7 @@ class Painter:
                 self._renderer = self._build()
             return self._draw(data)
 
-        global _has_drawn
-        _has_drawn = True
+        note_drawing()
         try:
             pictures = self._place.do(first, PATIENCE)
         except TimeoutError:
@@ -231,13 +228,11 @@ class Painter:
         renderer, self._renderer = self._renderer, None
         if renderer is not None:
             _keep_for_ever(renderer)
-            self._unable = _FORKED
+            self._unable = FORKED
         self._place = AsItIs()
 
 
 _painters: weakref.WeakSet[Painter] = weakref.WeakSet()
-_has_drawn = False
-_forked_after_drawing = False
 
 
 @contextmanager
@@ -268,24 +263,8 @@ def _keep_for_ever(thing: Any) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _forked_after_drawing
-    egl = getattr(sys.modules.get("mujoco.egl"), "EGL_DISPLAY", None)
-    _forked_after_drawing = _forked_after_drawing or _has_drawn or egl is not None
     for painter in list(_painters):
         painter._after_fork()
-    if _has_drawn and "mujoco.osmesa" in sys.modules:
-        _leave_out_exit_handlers()
-
-
-def _leave_out_exit_handlers() -> None:
-    """Have this process end when Python is done.
-
-    Else the C library would call OSMesa's exit handler then, which waits for threads that a forked
-    process does not have. What is registered last is called first.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "on_exit"):  # glibc's; it hands the exit status over
-        libc.on_exit(libc._exit, None)
 
 
 if hasattr(os, "register_at_fork"):
