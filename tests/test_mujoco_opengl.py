@@ -291,6 +291,29 @@ def test_a_process_forked_after_the_user_has_drawn_never_hangs(tmp_path, backend
     assert len(recorded.tracks["mujoco/deferred"]) == 3
 
 
+THREAD = """
+renderer = mujoco.Renderer(model, *SIZE)
+with warnings.catch_warnings(record=True) as told, experiment.run:
+    warnings.simplefilter("always")
+    hook = RenderHook(experiment, model, ["front"], every=1, renderer=renderer)
+    thread = threading.Thread(target=simulate, args=(hook,))
+    thread.start()
+    thread.join()
+    simulate(hook, 2)
+print(len(told), hook.failures, *(warning.message for warning in told))
+"""
+
+
+@pytest.mark.skipif("egl" not in BACKENDS, reason="needs EGL")
+def test_a_renderer_of_another_thread_is_told_in_words(tmp_path):
+    """Not in those of EGL; in its own thread it draws on."""
+    out, _, recorded = run_script(tmp_path, THREAD, MUJOCO_GL="egl")
+    assert out.startswith("1 3 ") and "EGL" not in out
+    assert "call the hook in the thread that made the renderer" in out
+    assert len(recorded.tracks["mujoco/state"]) == 5
+    assert len(recorded.frames("mujoco/front")) == 2
+
+
 @needs_opengl
 def test_a_driver_that_does_not_answer_is_not_waited_for(tmp_path, monkeypatch):
     """As in a process that was forked from one in which somebody else had drawn."""

@@ -111,6 +111,7 @@ class Painter:
 
         Raises:
             NoOpenGLError: this process cannot draw, now and later.
+            RuntimeError: the user's renderer is one of another thread.
         """
         if self._unable:
             raise NoOpenGLError(self._unable)
@@ -119,7 +120,7 @@ class Painter:
             raise NoOpenGLError(FORKED)
         if self._given is not None:
             note_drawing()
-            with _in_colour(self._given):
+            with _in_its_thread(), _in_colour(self._given):
                 return self._draw(data)
         if self._ready:
             return self._place.do(partial(self._draw, data))
@@ -233,6 +234,20 @@ class Painter:
 
 
 _painters: weakref.WeakSet[Painter] = weakref.WeakSet()
+
+
+@contextmanager
+def _in_its_thread() -> Iterator[None]:
+    """Say in words what EGL says of a context that another thread holds."""
+    try:
+        yield
+    except Exception as error:  # PyOpenGL's own, which need not be installed
+        if "EGL_BAD_ACCESS" not in str(error):
+            raise
+        raise RuntimeError(
+            "renderer= is in use in another thread; call the hook in the thread that made the"
+            " renderer, or leave renderer= out"
+        ) from error
 
 
 @contextmanager
