@@ -178,3 +178,14 @@ def test_the_size_of_frames_is_told_with_its_steps(experiment):
     facts = read(experiment).metadata["mujoco"][TRACK]
     assert facts["size"] == [24, 32]
     assert facts["earlier"] == [{"before_step": 2, "size": [48, 64]}]
+
+
+def test_a_run_that_goes_on_with_another_prefix_keeps_what_was_told_of_the_first(tmp_path):
+    """Another process may record the other arm."""
+    model, data = make()
+    for prefix in ("left", "right"):
+        experiment = Experiment("robotics/two", dash_root=tmp_path, environment=False)
+        with experiment.run:
+            RenderHook(experiment, model, [], every=1, state=["qpos"], prefix=prefix)(data)
+    facts = ml_dash.open_run(experiment.folder).metadata["mujoco"]
+    assert set(facts) == {f"left/{TRACK}", f"right/{TRACK}"}

@@ -24,7 +24,7 @@ def tell(experiment: Experiment, topic: str, facts: Facts, numbers: Numbers) -> 
         numbers: those of the topic; rows from its step on are as the facts say.
     """
     metadata = experiment.metadata
-    if "mujoco" not in metadata and numbers.step and experiment.folder:
+    if "mujoco" not in metadata and experiment.folder:
         try:  # of the processes that have recorded before
             metadata |= {**open_run(experiment.folder).metadata, **metadata}
         except (OSError, ValueError):
