@@ -408,7 +408,10 @@ def test_what_is_no_server_is_told(
     found = messages(told(cli("doctor", "--json", "--url", f"{served.url}/elsewhere")))
     assert f"{served.url}/elsewhere" in found
     found = messages(told(cli("doctor", "--json", "--url", "dash.example")))
-    assert found.startswith("what is set as the server is not the address of one")
+    assert found.startswith("what is set as the server, by --url, is not the address of one")
+    monkeypatch.setenv("ML_DASH_URL", "dash.example")
+    found = messages(told(cli("doctor", "--json")))
+    assert found.startswith("what is set as the server, by ML_DASH_URL, is not the address")
 
 
 def test_a_server_that_never_answers_holds_nothing_up(

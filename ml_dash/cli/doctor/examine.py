@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ml_dash.cli.doctor import machine, places, runs, server, settings_in_force, versions
 from ml_dash.cli.doctor.findings import Examination, Section
+from ml_dash.settings import place_of
 
 if TYPE_CHECKING:
     from ml_dash.remote import RemoteClient
@@ -34,7 +35,8 @@ def examine(options: Namespace, progress: Callable[[str], None]) -> Iterator[Sec
     clients: list[RemoteClient] = []
 
     def ask(section: Section) -> None:
-        client = server.examine_server(section, url)
+        place = "--url" if found["url"].source == "argument" else place_of("url")
+        client = server.examine_server(section, url, place)
         if client is not None:
             clients.append(client)
 

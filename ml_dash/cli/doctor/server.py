@@ -50,12 +50,13 @@ _REMEDIES = {
 }
 
 
-def examine_server(section: Section, given: str | None) -> RemoteClient | None:
+def examine_server(section: Section, given: str | None, place: str) -> RemoteClient | None:
     """Tell whether the server answers and takes the token.
 
     Args:
         section: where to.
         given: its address by option, variable or configuration file, if there is one.
+        place: which of them it is.
 
     Returns:
         A client, if the server knows who asks.
@@ -68,7 +69,7 @@ def examine_server(section: Section, given: str | None) -> RemoteClient | None:
     except ValueError:  # its text repeats the address, which may have a token in it
         section.tell("url", None, "not an address")
         section.problem(
-            "what is set as the server is not the address of one",
+            f"what is set as the server, by {place}, is not the address of one",
             "give it as https://dash.example, without user, ? or #",
         )
         return None
