@@ -770,8 +770,10 @@ def _in_child(env):
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_environments_in_workers_are_never_mixed(context, folder):
+def test_environments_in_workers_are_never_mixed(context, folder, monkeypatch):
     """Each worker of an AsyncVectorEnv records the topic of its environment's number."""
+    # One environment is made in this process, too: what that sets is set back afterwards.
+    monkeypatch.setenv("ML_DASH_ROOT", str(folder / ".dash"))
     make = partial(make_recorded, str(folder / ".dash"))
     with closing(gym.vector.AsyncVectorEnv([make] * 2, context=context)) as envs:
         envs.reset(seed=5)

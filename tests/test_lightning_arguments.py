@@ -235,6 +235,7 @@ def test_the_constructor_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     settings = tmp_path / "config.toml"
     monkeypatch.setenv("ML_DASH_CONFIG", str(settings))
+    monkeypatch.delenv("ML_DASH_ROOT", raising=False)
     settings.write_text('root = "elsewhere"\n')
     made = MLDashLogger(name="a", dash_url=False)
     assert made.save_dir == str(tmp_path / "elsewhere")

@@ -14,7 +14,7 @@ from .faults import KINDS, FaultProxy
 from .serving import Served
 
 
-@pytest.mark.parametrize("batch", seeds(1000, 60, 20))
+@pytest.mark.parametrize("batch", seeds(1000, 54, 18))
 def test_whatever_the_network_does_the_copies_are_equal(
     server: Served, tmp_path: Path, batch: range
 ) -> None:

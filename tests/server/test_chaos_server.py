@@ -47,7 +47,7 @@ def train_through(
         check_equal(each, server.client(person), prefix)
 
 
-@pytest.mark.parametrize("batch", seeds(0, 12, 6))
+@pytest.mark.parametrize("batch", seeds(0, 8, 4))
 def test_the_server_is_killed(server: Served, tmp_path: Path, batch: range) -> None:
     """At random moments of trainings that replicate to it."""
     person = server.person()
@@ -59,7 +59,7 @@ def test_the_server_is_killed(server: Served, tmp_path: Path, batch: range) -> N
     train_through(kill, server, person, tmp_path, batch)
 
 
-@pytest.mark.parametrize("batch", seeds(50, 16, 8))
+@pytest.mark.parametrize("batch", seeds(50, 12, 6))
 def test_postgres_is_killed(
     served: Callable[[str], Served], machines: Machines, tmp_path: Path, batch: range
 ) -> None:

@@ -82,7 +82,7 @@ times = st.sampled_from([1.0, 2.0, 2.5, 3.0, 7.0])
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -52,7 +52,7 @@ bounds = st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.0, 2.2, 3.0, 9.0]))
 
 
 @settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
