@@ -19,8 +19,8 @@ def main() -> None:
     parser.add_argument("--root", default=".dash", help="the folder that holds the runs")
     parser.add_argument("--seconds", type=float, default=10.0, help="of the flight")
     options = parser.parse_args()
-    if options.seconds < 1:
-        parser.error("--seconds must be 1 or more")
+    if not 1 <= options.seconds <= 3600:
+        parser.error("--seconds must be from 1 to 3600")
 
     rng = np.random.default_rng(0)
     with Experiment(project="examples", dash_root=options.root).run as experiment:

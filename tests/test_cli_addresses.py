@@ -22,7 +22,7 @@ def test_without_a_server_each_command_says_how_to_name_one(cli: Line, name: str
         ("localhost:3000", "such as http://localhost:3000"),
         ("ftp://dash.example", "it must begin with https://"),
         ("https://anna:pw@dash.example", "has a password in it"),
-        ("https://dash.example/?a=b", "goes on after ?"),
+        ("https://dash.example/?a=b", "ends before"),
         ("http://[", "is not the address of a server"),
         ("http://127.0.0.1:1", "nothing listens at http://127.0.0.1:1"),
         ("https://nowhere.invalid", "is not known here"),
@@ -44,3 +44,14 @@ def test_a_server_without_tls_elsewhere_is_warned_of(
     assert "without TLS" in cli("login", "http://nowhere.invalid").err
     for url in ("http://127.0.0.1:1", "http://localhost:1", "https://nowhere.invalid"):
         assert "without TLS" not in cli("login", url).err
+
+
+def test_a_wrong_address_is_told_with_what_says_it(
+    cli: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And without what follows it, which may be a secret."""
+    monkeypatch.setenv("ML_DASH_URL", "http://dash.example/?token=secret")
+    done = cli("list", "--server")
+    assert done.code == 2
+    assert "ML_DASH_URL: the address of a server ends before ? or #, such as " in done.err
+    assert "'http://dash.example/'" in done.err and "secret" not in done.err

@@ -173,6 +173,7 @@ def test_rows_of_a_table_may_be_dicts(logger: MLDashLogger) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"columns": ["x"], "data": 5}, "data is 5; give a list"),
         ({"dataframe": "x"}, "dataframe is a str; give a frame of pandas or polars"),
         ({"dataframe": [[1]]}, "dataframe is a list"),
         ({"columns": "ab", "data": [[1, 2]]}, "columns is 'ab'; give a list of names"),

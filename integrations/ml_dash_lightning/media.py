@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +225,9 @@ def _table(key: str, columns: Any, data: Any, dataframe: Any) -> list[Mapping[st
         raise ValueError(f"{where}: give columns and data, or dataframe")
     if isinstance(columns, str):
         raise TypeError(f"{where}: columns is {columns!r}; give a list of names")
+    for name, given in (("columns", columns), ("data", data)):
+        if not isinstance(given, Iterable):
+            raise TypeError(f"{where}: {name} is {given!r}; give a list")
     columns = list(columns)
     names = _distinct(columns)
     rows: list[Mapping[str, Any]] = []

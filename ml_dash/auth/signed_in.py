@@ -9,7 +9,7 @@ from ml_dash.auth.store import TokenStore
 from ml_dash.auth.tokens import Credentials
 from ml_dash.remote.address import server_url
 from ml_dash.remote.client import RemoteClient
-from ml_dash.settings import load
+from ml_dash.settings import load, place_of
 
 
 def signed_in(url: str) -> RemoteClient:
@@ -32,7 +32,12 @@ def server_for(given: str | None = None) -> str:
         raise ValueError(
             "no server is known: give its address, once to `ml-dash login URL`, or set ML_DASH_URL"
         )
-    return server_url(url)
+    try:
+        return server_url(url)
+    except ValueError as error:
+        if given:
+            raise
+        raise ValueError(f"{place_of('url')}: {error}") from None
 
 
 def split_address(text: str) -> tuple[str, str]:

@@ -30,7 +30,9 @@ def server_url(text: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("the address of a server has a password in it; use `ml-dash login`")
     if parts.query or parts.fragment:
-        raise ValueError(f"{text!r:.200} is not the address of a server: it goes on after ? or #")
+        # Without what follows, which may be a secret.
+        kept = parts._replace(query="", fragment="").geturl()
+        raise ValueError(f"the address of a server ends before ? or #, such as {kept!r:.200}")
     path = parts.path.rstrip("/").removesuffix(API)
     return urlunsplit(SplitResult(parts.scheme, _host(parts, port), path.rstrip("/"), "", ""))
 
